@@ -1,0 +1,39 @@
+"""The ports: all that a production coroutine may await.
+
+asyncio, the wall clock, threads, sockets and the file system live behind these, in adapters; so the simulator runs
+the same coroutines on virtual time.
+"""
+
+from cachecore.ports.cluster import ClusterClient, Patch, PatchType, ResourceList, Watch, WatchEvent, WatchEventType
+from cachecore.ports.runtime import Runtime, Signal, Task
+from cachecore.ports.storage import (
+    Credentials,
+    DirectoryEntry,
+    Disk,
+    DiskUsage,
+    ObjectInfo,
+    ObjectStore,
+    ObjectStores,
+    PartMover,
+)
+
+__all__ = [
+    "ClusterClient",
+    "Credentials",
+    "DirectoryEntry",
+    "Disk",
+    "DiskUsage",
+    "ObjectInfo",
+    "ObjectStore",
+    "ObjectStores",
+    "PartMover",
+    "Patch",
+    "PatchType",
+    "ResourceList",
+    "Runtime",
+    "Signal",
+    "Task",
+    "Watch",
+    "WatchEvent",
+    "WatchEventType",
+]

@@ -1,0 +1,1 @@
+"""Admission: mounts the cached copy in pods, and validates the four kinds."""
