@@ -1,0 +1,75 @@
+"""Kubernetes quantities in bytes, and timestamps in seconds."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import re
+
+from cachecore.errors import InvalidInput
+
+_SUFFIXES = {
+    "": decimal.Decimal(1),
+    "m": decimal.Decimal("0.001"),
+    "k": decimal.Decimal(10**3),
+    "M": decimal.Decimal(10**6),
+    "G": decimal.Decimal(10**9),
+    "T": decimal.Decimal(10**12),
+    "P": decimal.Decimal(10**15),
+    "E": decimal.Decimal(10**18),
+    "Ki": decimal.Decimal(2**10),
+    "Mi": decimal.Decimal(2**20),
+    "Gi": decimal.Decimal(2**30),
+    "Ti": decimal.Decimal(2**40),
+    "Pi": decimal.Decimal(2**50),
+    "Ei": decimal.Decimal(2**60),
+}
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(m|[kMGTPE]|[KMGTPE]i|)")
+
+
+def quantity_bytes(quantity: str | int | None) -> int:
+    """A resource.Quantity (`10Gi`, `1.5G`, `1e9`, 1024) as whole bytes, rounded up as Kubernetes does; None is 0.
+
+    Raises `InvalidInput`.
+    """
+    if quantity is None:
+        return 0
+    if isinstance(quantity, int):
+        return quantity
+    match = _QUANTITY.fullmatch(quantity.strip())
+    if match is None:
+        raise InvalidInput(f"{quantity!r} is not a quantity: write a number with one of the suffixes k M G T Ki Mi Gi Ti")
+    number = decimal.Decimal(match.group(1)) * _SUFFIXES[match.group(2)]
+    return int(number.to_integral_value(rounding=decimal.ROUND_CEILING))
+
+
+def format_bytes(count: int) -> str:
+    """A count of bytes as a person reads it: `256.0 MiB`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024 or unit == "TiB":
+            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError("unreachable")
+
+
+def format_time(seconds: float) -> str:
+    """Unix seconds as metav1.Time: RFC 3339, UTC, whole seconds."""
+    moment = datetime.datetime.fromtimestamp(int(seconds), tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_micro_time(seconds: float) -> str:
+    """Unix seconds as metav1.MicroTime: RFC 3339, UTC, microseconds."""
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str | None) -> float | None:
+    """RFC 3339 as Unix seconds; None for None. Raises `InvalidInput`."""
+    if text is None:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise InvalidInput(f"{text!r} is not an RFC 3339 time") from error
