@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from cachecore.resources.meta import JsonObject, Resource, ResourceType, Value
 
 
-class Taint(Value):
+class Taint(Value, frozen=True, kw_only=True):
     key: str
     value: str = ""
     effect: str = ""
 
 
-class Toleration(Value):
+class Toleration(Value, frozen=True, kw_only=True):
     key: str = ""
     operator: str = ""
     value: str = ""
@@ -25,7 +25,7 @@ class Toleration(Value):
     toleration_seconds: int | None = None
 
 
-class NodeCondition(Value):
+class NodeCondition(Value, frozen=True, kw_only=True):
     type: str
     status: str
     reason: str = ""
@@ -34,24 +34,24 @@ class NodeCondition(Value):
     last_transition_time: str | None = None
 
 
-class NodeSpec(Value):
+class NodeSpec(Value, frozen=True, kw_only=True):
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
 
 
-class NodeAddress(Value):
+class NodeAddress(Value, frozen=True, kw_only=True):
     type: str
     address: str
 
 
-class NodeStatus(Value):
+class NodeStatus(Value, frozen=True, kw_only=True):
     conditions: tuple[NodeCondition, ...] = ()
     addresses: tuple[NodeAddress, ...] = ()
     capacity: dict[str, Any] = {}
     allocatable: dict[str, Any] = {}
 
 
-class Node(Resource):
+class Node(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group="", version="v1", kind="Node", plural="nodes", namespaced=False
     )
@@ -64,35 +64,35 @@ class Node(Resource):
         return any(condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions)
 
 
-class SecretKeySelector(Value):
+class SecretKeySelector(Value, frozen=True, kw_only=True):
     name: str
     key: str
     optional: bool | None = None
 
 
-class ObjectFieldSelector(Value):
+class ObjectFieldSelector(Value, frozen=True, kw_only=True):
     field_path: str
 
 
-class EnvVarSource(Value):
+class EnvVarSource(Value, frozen=True, kw_only=True):
     field_ref: ObjectFieldSelector | None = None
     secret_key_ref: SecretKeySelector | None = None
 
 
-class EnvVar(Value):
+class EnvVar(Value, frozen=True, kw_only=True):
     name: str
     value: str = ""
     value_from: EnvVarSource | None = None
 
 
-class VolumeMount(Value):
+class VolumeMount(Value, frozen=True, kw_only=True):
     name: str
     mount_path: str
     sub_path: str = ""
     read_only: bool = False
 
 
-class Container(Value):
+class Container(Value, frozen=True, kw_only=True):
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
@@ -104,24 +104,24 @@ class Container(Value):
     termination_message_policy: str = ""
 
 
-class PersistentVolumeClaimVolume(Value):
+class PersistentVolumeClaimVolume(Value, frozen=True, kw_only=True):
     claim_name: str
     read_only: bool = False
 
 
-class HostPathVolume(Value):
+class HostPathVolume(Value, frozen=True, kw_only=True):
     path: str
     type: str = ""
 
 
-class Volume(Value):
+class Volume(Value, frozen=True, kw_only=True):
     name: str
     persistent_volume_claim: PersistentVolumeClaimVolume | None = None
     empty_dir: JsonObject | None = None
     host_path: HostPathVolume | None = None
 
 
-class PodSpec(Value):
+class PodSpec(Value, frozen=True, kw_only=True):
     node_name: str = ""
     node_selector: dict[str, str] = {}
     affinity: JsonObject | None = None
@@ -135,7 +135,7 @@ class PodSpec(Value):
     priority: int | None = None
 
 
-class PodCondition(Value):
+class PodCondition(Value, frozen=True, kw_only=True):
     type: str
     status: str
     reason: str = ""
@@ -143,7 +143,7 @@ class PodCondition(Value):
     last_transition_time: str | None = None
 
 
-class ContainerStatus(Value):
+class ContainerStatus(Value, frozen=True, kw_only=True):
     name: str
     ready: bool = False
     restart_count: int = 0
@@ -154,7 +154,7 @@ class ContainerStatus(Value):
     last_state: JsonObject = {}
 
 
-class PodStatus(Value):
+class PodStatus(Value, frozen=True, kw_only=True):
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -166,7 +166,7 @@ class PodStatus(Value):
     container_statuses: tuple[ContainerStatus, ...] = ()
 
 
-class Pod(Resource):
+class Pod(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group="", version="v1", kind="Pod", plural="pods", namespaced=True
     )
@@ -184,13 +184,13 @@ class Pod(Resource):
         return any(condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions)
 
 
-class VolumeStatus(Value):
+class VolumeStatus(Value, frozen=True, kw_only=True):
     phase: str = ""
     reason: str = ""
     message: str = ""
 
 
-class PersistentVolume(Resource):
+class PersistentVolume(Resource, frozen=True, kw_only=True):
     """`spec` is the JSON of a core/v1 PersistentVolumeSpec, passed through from the node group."""
 
     resource_type: ClassVar[ResourceType] = ResourceType(
@@ -201,7 +201,7 @@ class PersistentVolume(Resource):
     status: VolumeStatus = VolumeStatus()
 
 
-class PersistentVolumeClaim(Resource):
+class PersistentVolumeClaim(Resource, frozen=True, kw_only=True):
     """`spec` is the JSON of a core/v1 PersistentVolumeClaimSpec, passed through from the node group."""
 
     resource_type: ClassVar[ResourceType] = ResourceType(
@@ -212,7 +212,7 @@ class PersistentVolumeClaim(Resource):
     status: JsonObject = {}
 
 
-class Namespace(Resource):
+class Namespace(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group="", version="v1", kind="Namespace", plural="namespaces", namespaced=False
     )
@@ -220,7 +220,7 @@ class Namespace(Resource):
     status: JsonObject = {}
 
 
-class Secret(Resource):
+class Secret(Resource, frozen=True, kw_only=True):
     """`data` is base64, as the API sends it."""
 
     resource_type: ClassVar[ResourceType] = ResourceType(
@@ -235,11 +235,11 @@ class Secret(Resource):
         return f"Secret(name={self.name!r}, namespace={self.namespace!r})"
 
 
-class ObjectName(Value):
+class ObjectName(Value, frozen=True, kw_only=True):
     name: str = ""
 
 
-class ServiceAccount(Resource):
+class ServiceAccount(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group="", version="v1", kind="ServiceAccount", plural="serviceaccounts", namespaced=True
     )
@@ -247,7 +247,7 @@ class ServiceAccount(Resource):
     secrets: tuple[ObjectName, ...] = ()
 
 
-class ObjectReference(Value):
+class ObjectReference(Value, frozen=True, kw_only=True):
     api_version: str = ""
     kind: str = ""
     name: str = ""
@@ -257,12 +257,12 @@ class ObjectReference(Value):
     field_path: str = ""
 
 
-class EventSource(Value):
+class EventSource(Value, frozen=True, kw_only=True):
     component: str = ""
     host: str = ""
 
 
-class Event(Resource):
+class Event(Resource, frozen=True, kw_only=True):
     """core/v1 Event, as `kubectl describe` shows it."""
 
     resource_type: ClassVar[ResourceType] = ResourceType(
@@ -281,7 +281,7 @@ class Event(Resource):
     reporting_instance: str = ""
 
 
-class LeaseSpec(Value):
+class LeaseSpec(Value, frozen=True, kw_only=True):
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     acquire_time: str | None = None
@@ -289,7 +289,7 @@ class LeaseSpec(Value):
     lease_transitions: int | None = None
 
 
-class Lease(Resource):
+class Lease(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group="coordination.k8s.io", version="v1", kind="Lease", plural="leases", namespaced=True
     )

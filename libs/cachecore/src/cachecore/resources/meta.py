@@ -39,7 +39,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """The base of everything inside an object: camelCase in JSON, snake_case here."""
 
 
-class OwnerReference(Value):
+class OwnerReference(Value, frozen=True, kw_only=True):
     api_version: str
     kind: str
     name: str
@@ -48,7 +48,7 @@ class OwnerReference(Value):
     block_owner_deletion: bool | None = None
 
 
-class ObjectMeta(Value):
+class ObjectMeta(Value, frozen=True, kw_only=True):
     """metav1.ObjectMeta, less managedFields. Timestamps are RFC 3339 strings, as the API sends them."""
 
     name: str = ""
@@ -90,7 +90,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
         return self.metadata.deletion_timestamp is not None
 
 
-class Condition(Value):
+class Condition(Value, frozen=True, kw_only=True):
     """metav1.Condition. `status` is True, False or Unknown."""
 
     type: str

@@ -82,7 +82,7 @@ NODE_STATUS_OF_STATE = {
 }
 
 
-class Eviction(Value):
+class Eviction(Value, frozen=True, kw_only=True):
     """Ours. Watermarks are percents of the storage limit."""
 
     policy: EvictionPolicy = EvictionPolicy.LRU
@@ -90,7 +90,7 @@ class Eviction(Value):
     low_watermark: int = 80
 
 
-class LocalModelNodeGroupSpec(Value):
+class LocalModelNodeGroupSpec(Value, frozen=True, kw_only=True):
     storage_limit: str | int
     persistent_volume_spec: JsonObject = {}
     persistent_volume_claim_spec: JsonObject = {}
@@ -101,7 +101,7 @@ class LocalModelNodeGroupSpec(Value):
     bandwidth_limit: str | int | None = None
 
 
-class LocalModelNodeGroupStatus(Value):
+class LocalModelNodeGroupStatus(Value, frozen=True, kw_only=True):
     """`used` and `available` are the fullest node's."""
 
     used: str | int | None = None
@@ -113,7 +113,7 @@ class LocalModelNodeGroupStatus(Value):
     conditions: tuple[Condition, ...] = ()
 
 
-class LocalModelNodeGroup(Resource):
+class LocalModelNodeGroup(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group=GROUP, version=VERSION, kind="LocalModelNodeGroup", plural="localmodelnodegroups", namespaced=False
     )
@@ -122,14 +122,14 @@ class LocalModelNodeGroup(Resource):
     status: LocalModelNodeGroupStatus = LocalModelNodeGroupStatus()
 
 
-class Storage(Value):
+class Storage(Value, frozen=True, kw_only=True):
     """Where the credentials are: `key` is an entry of the secret `storage-config`, `parameters` override it."""
 
     key: str | None = None
     parameters: dict[str, str] = {}
 
 
-class LocalModelCacheSpec(Value):
+class LocalModelCacheSpec(Value, frozen=True, kw_only=True):
     """The spec of a LocalModelCache and of a LocalModelNamespaceCache. `copies` None: every node of the groups."""
 
     source_model_uri: str
@@ -146,18 +146,18 @@ class LocalModelCacheSpec(Value):
     digest: str = ""
 
 
-class ModelCopies(Value):
+class ModelCopies(Value, frozen=True, kw_only=True):
     available: int = 0
     total: int = 0
     failed: int = 0
 
 
-class NamespacedName(Value):
+class NamespacedName(Value, frozen=True, kw_only=True):
     namespace: str = ""
     name: str = ""
 
 
-class LocalModelCacheStatus(Value):
+class LocalModelCacheStatus(Value, frozen=True, kw_only=True):
     node_status: dict[str, NodeStatusValue] = {}
     copies: ModelCopies | None = None
     inference_services: tuple[NamespacedName, ...] = ()
@@ -171,7 +171,7 @@ class LocalModelCacheStatus(Value):
     bytes_total: int = 0
 
 
-class LocalModelCache(Resource):
+class LocalModelCache(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group=GROUP, version=VERSION, kind="LocalModelCache", plural="localmodelcaches", namespaced=False
     )
@@ -180,7 +180,7 @@ class LocalModelCache(Resource):
     status: LocalModelCacheStatus = LocalModelCacheStatus()
 
 
-class LocalModelNamespaceCache(Resource):
+class LocalModelNamespaceCache(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group=GROUP,
         version=VERSION,
@@ -193,7 +193,7 @@ class LocalModelNamespaceCache(Resource):
     status: LocalModelCacheStatus = LocalModelCacheStatus()
 
 
-class LocalModelInfo(Value):
+class LocalModelInfo(Value, frozen=True, kw_only=True):
     """One model that the node shall hold: one entry per cache; entries with one URI share one copy."""
 
     source_model_uri: str
@@ -217,7 +217,7 @@ class LocalModelInfo(Value):
         return f"{self.namespace}/{self.model_name}" if self.namespace else self.model_name
 
 
-class NodeStoragePolicy(Value):
+class NodeStoragePolicy(Value, frozen=True, kw_only=True):
     """Ours: what the node groups of this node say of its disk. Rates are bytes per second."""
 
     limit: str | int
@@ -227,13 +227,13 @@ class NodeStoragePolicy(Value):
     bandwidth_limit: str | int | None = None
 
 
-class LocalModelNodeSpec(Value):
+class LocalModelNodeSpec(Value, frozen=True, kw_only=True):
     local_models: tuple[LocalModelInfo, ...] = ()
     # Ours.
     storage: NodeStoragePolicy | None = None
 
 
-class ModelCopyStatus(Value):
+class ModelCopyStatus(Value, frozen=True, kw_only=True):
     """Ours: one copy (one storage key) on the node. Times are RFC 3339."""
 
     key: str
@@ -250,7 +250,7 @@ class ModelCopyStatus(Value):
     next_retry_time: str | None = None
 
 
-class NodeStorageStatus(Value):
+class NodeStorageStatus(Value, frozen=True, kw_only=True):
     """Ours. Bytes: `used` is what whole copies take, `reserved` what downloads in flight still may."""
 
     limit: int = 0
@@ -259,7 +259,7 @@ class NodeStorageStatus(Value):
     available: int = 0
 
 
-class LocalModelNodeStatus(Value):
+class LocalModelNodeStatus(Value, frozen=True, kw_only=True):
     model_status: dict[str, ModelStatusValue] = {}
     # Ours.
     models: tuple[ModelCopyStatus, ...] = ()
@@ -270,7 +270,7 @@ class LocalModelNodeStatus(Value):
     conditions: tuple[Condition, ...] = ()
 
 
-class LocalModelNode(Resource):
+class LocalModelNode(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group=GROUP, version=VERSION, kind="LocalModelNode", plural="localmodelnodes", namespaced=False
     )
@@ -279,7 +279,7 @@ class LocalModelNode(Resource):
     status: LocalModelNodeStatus = LocalModelNodeStatus()
 
 
-class InferenceService(Resource):
+class InferenceService(Resource, frozen=True, kw_only=True):
     """KServe's, served as v1beta1; its spec is passed through."""
 
     resource_type: ClassVar[ResourceType] = ResourceType(
@@ -290,7 +290,7 @@ class InferenceService(Resource):
     status: JsonObject = {}
 
 
-class LLMInferenceService(Resource):
+class LLMInferenceService(Resource, frozen=True, kw_only=True):
     """KServe's, served as v1alpha2; its spec is passed through."""
 
     resource_type: ClassVar[ResourceType] = ResourceType(
