@@ -1,0 +1,23 @@
+"""What a local cluster may be told."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LocalClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`state` "" is a temporary directory that goes with the cluster; a port of 0 is any free one.
+
+    `disk_bytes` None leaves each node the disk of this machine; a number gives each a disk of that size of its own where
+    this user may mount one, and else only a capacity that the Node declares.
+    """
+
+    nodes: int = 2
+    disk_bytes: int | None = None
+    state: str = ""
+    kubeconfig: str = ""
+    port: int = 0
+    s3_port: int = 0
+    group_path: str = "/var/lib/localmodel"
+    log_level: str = "info"
+    ready_timeout_seconds: float = 60.0
