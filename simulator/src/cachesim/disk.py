@@ -1,0 +1,245 @@
+"""A node's disk in the simulated world: the Disk port over a tree in memory.
+
+Small files hold their bytes. Model files hold only what was written where: per part a token that stands for its bytes
+and is also its checksum, so that a terabyte costs a few hundred bytes. The tree belongs to the world, not to the agent:
+it outlives a crash, and checkers read it directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import blake3
+import msgspec
+
+from cachecore.errors import DiskFailure, DiskFull, PathExists, PathMissing
+from cachecore.ports import DirectoryEntry, DiskUsage
+from cachesim.runtime import SimpyRuntime
+
+OPERATION_SECONDS = 0.0002
+CHECKSUM_BYTES_PER_SECOND = 2.0e9
+
+
+class File:
+    """Bytes (`content`), or the parts that were written to an allocated file: {offset: (length, token)}."""
+
+    __slots__ = ("content", "parts", "size_bytes")
+
+    def __init__(self, content: bytes | None = None, size_bytes: int = 0) -> None:
+        self.content = content
+        self.size_bytes = len(content) if content is not None else size_bytes
+        self.parts: dict[int, tuple[int, str]] = {}
+
+    def checksum(self, offset_bytes: int, length_bytes: int) -> str:
+        if self.content is not None:
+            return blake3.blake3(self.content[offset_bytes : offset_bytes + length_bytes]).hexdigest()
+        length, token = self.parts.get(offset_bytes, (-1, ""))
+        if length == length_bytes:
+            return token
+        return blake3.blake3(f"unwritten {offset_bytes} {length_bytes}".encode()).hexdigest()
+
+    def whole(self) -> bool:
+        """Whether every byte of an allocated file has been written."""
+        if self.content is not None:
+            return True
+        position = 0
+        while position < self.size_bytes and position in self.parts:
+            position += self.parts[position][0]
+        return position == self.size_bytes
+
+
+Directory: TypeAlias = "dict[str, File | Directory]"
+
+
+class DiskEvent(msgspec.Struct, frozen=True):
+    """One change of the tree: `verb` is write, allocate, part, make, rename or remove."""
+
+    verb: str
+    path: str
+    target: str = ""
+
+
+class DiskWorld:
+    """The tree itself and its capacity; `observe` is called before each change with what is about to happen."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.root: Directory = {}
+        self.used_bytes = 0
+        self.observers: list[Callable[[DiskEvent], None]] = []
+
+    def find(self, path: str) -> File | Directory | None:
+        node: File | Directory | None = self.root
+        for name in _names(path):
+            if not isinstance(node, dict):
+                return None
+            node = node.get(name)
+        return node
+
+    def files(self, path: str) -> Iterator[tuple[str, File]]:
+        """Every file below, with its path relative to `path`, sorted."""
+        node = self.find(path)
+        if isinstance(node, File):
+            yield "", node
+        elif node is not None:
+            yield from _walk(node, "")
+
+    def size_bytes(self, path: str) -> int:
+        return sum(file.size_bytes for _, file in self.files(path))
+
+    def wipe(self) -> None:
+        """A fresh disk."""
+        self.root = {}
+        self.used_bytes = 0
+
+    def parent(self, path: str, *, make: bool = False) -> Directory:
+        node: File | Directory = self.root
+        for name in _names(path)[:-1]:
+            if not isinstance(node, dict):
+                raise DiskFailure(f"{path}: a parent is a file")
+            if name not in node:
+                if not make:
+                    raise PathMissing(f"{path}: no such directory")
+                node[name] = {}
+            node = node[name]
+        if not isinstance(node, dict):
+            raise DiskFailure(f"{path}: a parent is a file")
+        return node
+
+    def resize(self, by_bytes: int) -> None:
+        if by_bytes > 0 and self.used_bytes + by_bytes > self.capacity_bytes:
+            raise DiskFull(f"no space left on the disk: {self.capacity_bytes - self.used_bytes} bytes are free")
+        self.used_bytes += by_bytes
+
+    def changed(self, verb: str, path: str, target: str = "") -> None:
+        event = DiskEvent(verb, path, target)
+        for observer in self.observers:
+            observer(event)
+
+
+class SimulatedDisk:
+    """The Disk port of one host: each operation takes a moment, in which the host may crash."""
+
+    def __init__(self, runtime: SimpyRuntime, world: DiskWorld) -> None:
+        self._runtime = runtime
+        self._world = world
+
+    @property
+    def world(self) -> DiskWorld:
+        return self._world
+
+    async def usage(self) -> DiskUsage:
+        await self._take_time()
+        capacity = self._world.capacity_bytes
+        return DiskUsage(total_bytes=capacity, free_bytes=max(0, capacity - self._world.used_bytes))
+
+    async def exists(self, path: str) -> bool:
+        await self._take_time()
+        return self._world.find(path) is not None
+
+    async def list_directory(self, path: str) -> list[DirectoryEntry]:
+        await self._take_time()
+        node = self._world.find(path)
+        if not isinstance(node, dict):
+            raise PathMissing(f"{path}: no such directory")
+        return [
+            DirectoryEntry(name=name, is_directory=isinstance(child, dict), size_bytes=_size_of(child))
+            for name, child in sorted(node.items())
+        ]
+
+    async def read(self, path: str) -> bytes:
+        await self._take_time()
+        node = self._world.find(path)
+        if not isinstance(node, File) or node.content is None:
+            raise PathMissing(f"{path}: no such file")
+        return node.content
+
+    async def write(self, path: str, content: bytes) -> None:
+        await self._take_time()
+        old = self._world.find(path)
+        self._world.resize(len(content) - (_size_of(old) if old is not None else 0))
+        self._world.changed("write", path)
+        self._world.parent(path, make=True)[_names(path)[-1]] = File(content)
+
+    async def make_directory(self, path: str) -> None:
+        await self._take_time()
+        if self._world.find(path) is None:
+            self._world.changed("make", path)
+            self._world.parent(path, make=True)[_names(path)[-1]] = {}
+
+    async def allocate(self, path: str, size_bytes: int) -> None:
+        await self._take_time()
+        old = self._world.find(path)
+        if isinstance(old, File) and old.size_bytes == size_bytes:
+            return
+        self._world.resize(size_bytes - (_size_of(old) if old is not None else 0))
+        self._world.changed("allocate", path)
+        self._world.parent(path, make=True)[_names(path)[-1]] = File(size_bytes=size_bytes)
+
+    async def write_part(self, path: str, offset_bytes: int, length_bytes: int, token: str) -> None:
+        """What a PartMover of the flow fidelity writes."""
+        await self._take_time()
+        node = self._world.find(path)
+        if not isinstance(node, File):
+            raise PathMissing(f"{path}: no such file")
+        self._world.changed("part", path)
+        node.parts[offset_bytes] = (length_bytes, token)
+
+    async def checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
+        await self._runtime.sleep(OPERATION_SECONDS + length_bytes / CHECKSUM_BYTES_PER_SECOND)
+        node = self._world.find(path)
+        if not isinstance(node, File):
+            raise PathMissing(f"{path}: no such file")
+        return node.checksum(offset_bytes, length_bytes)
+
+    async def sync_tree(self, path: str) -> None:
+        await self._take_time()
+        if self._world.find(path) is None:
+            raise PathMissing(f"{path}: no such file or directory")
+
+    async def rename(self, source: str, target: str) -> None:
+        await self._take_time()
+        node = self._world.find(source)
+        if node is None:
+            raise PathMissing(f"{source}: no such file or directory")
+        replaced = self._world.find(target)
+        if isinstance(replaced, dict) and replaced:
+            raise PathExists(f"{target}: the directory is not empty")
+        parent = self._world.parent(target)
+        self._world.changed("rename", source, target)
+        if isinstance(replaced, File):
+            self._world.resize(-replaced.size_bytes)
+        del self._world.parent(source)[_names(source)[-1]]
+        parent[_names(target)[-1]] = node
+
+    async def remove_tree(self, path: str) -> None:
+        await self._take_time()
+        node = self._world.find(path)
+        if node is None:
+            return
+        self._world.changed("remove", path)
+        self._world.resize(-_size_of(node))
+        del self._world.parent(path)[_names(path)[-1]]
+
+    async def _take_time(self) -> None:
+        await self._runtime.sleep(OPERATION_SECONDS)
+
+
+def _names(path: str) -> list[str]:
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if ".." in names:
+        raise DiskFailure(f"{path}: leaves the disk")
+    return names
+
+
+def _walk(directory: Directory, prefix: str) -> Iterator[tuple[str, File]]:
+    for name, child in sorted(directory.items()):
+        if isinstance(child, File):
+            yield prefix + name, child
+        else:
+            yield from _walk(child, f"{prefix}{name}/")
+
+
+def _size_of(node: File | Directory) -> int:
+    return node.size_bytes if isinstance(node, File) else sum(file.size_bytes for _, file in _walk(node, ""))

@@ -1,0 +1,276 @@
+"""The Runtime port on SimPy: production coroutines, unmodified, in virtual time.
+
+SimPy drives a native coroutine like any generator; what it must receive are SimPy events, so every await of this
+runtime ends in `_Await`. SimPy's own Interrupt is an Exception, which production code could swallow: it is translated at
+the await into `Cancelled` or `Crashed`, which are not.
+
+Ties are broken by SimPy's total order (time, priority, event number); the seed decides everything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+import simpy
+
+from cachecore.errors import TaskCancelled
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+# 2026-01-01T00:00:00Z: timestamps in a simulated world look like timestamps, and are the same in every run.
+START_SECONDS = 1_767_225_600.0
+
+
+class Cancelled(BaseException):
+    """Thrown at a task's await by `Task.cancel`."""
+
+
+class Crashed(BaseException):
+    """Thrown at every await of a host that has crashed; whatever a late `finally` awaits gets it again."""
+
+
+class _Await:
+    """The one way in which a coroutine waits: it yields a SimPy event and translates the interrupt."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: simpy.Event) -> None:
+        self._event = event
+
+    def __await__(self) -> Generator[simpy.Event, Any, Any]:
+        try:
+            return (yield self._event)
+        except simpy.Interrupt as interrupt:
+            cause = interrupt.cause
+            if not isinstance(cause, BaseException):
+                raise
+            raise cause from None
+
+
+class SimpyTask(Generic[T]):
+    """One coroutine in one SimPy process, which itself never fails: the outcome is kept for `join`."""
+
+    def __init__(self, runtime: SimpyRuntime, coroutine: Coroutine[Any, Any, T], name: str) -> None:
+        self._runtime = runtime
+        self._name = name
+        self._coroutine = coroutine
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.ended: simpy.Event = runtime.environment.event()
+        self._joined = False
+        self._started = False
+        self._interrupted: BaseException | None = None
+        # SimPy asks of a generator only `send` and `throw`, which a native coroutine has.
+        self.process = runtime.environment.process(self._drive())  # type: ignore[arg-type]
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def done(self) -> bool:
+        return self.ended.triggered
+
+    def cancel(self) -> None:
+        self.throw(Cancelled(f"task {self._name} was cancelled"))
+
+    def throw(self, error: BaseException) -> None:
+        """Throw at the next await; a task that has not begun never begins."""
+        if self.done():
+            return
+        self._interrupted = error
+        if self._started and self._runtime.environment.active_process is not self.process:
+            self.process.interrupt(error)
+
+    def pending_interruption(self) -> BaseException | None:
+        """What a task that cancelled itself meets at its next await."""
+        error, self._interrupted = self._interrupted, None
+        return error
+
+    async def join(self) -> T:
+        self._joined = True
+        if not self.done():
+            await self._runtime.wait_for(self.ended)
+        return self.outcome()
+
+    def outcome(self) -> T:
+        """The result or the error of a task that is done, as `join` gives it."""
+        if isinstance(self._error, Cancelled | Crashed):
+            raise TaskCancelled(f"task {self._name} was cancelled")
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # set when there is no error
+
+    async def _drive(self) -> None:
+        self._started = True
+        try:
+            if self._interrupted is not None:
+                self._coroutine.close()
+                self._error = self._interrupted
+            else:
+                self._result = await self._coroutine
+        except (Cancelled, Crashed) as error:
+            self._error = error
+        except Exception as error:  # noqa: BLE001  # kept for whoever joins; reported when nobody does
+            self._error = error
+            self._runtime.note_failure(self, error)
+        finally:
+            self._runtime.forget(self)
+            self.ended.succeed()
+
+    @property
+    def joined(self) -> bool:
+        return self._joined
+
+
+class SimpySignal:
+    """A level-triggered flag; waiters wake in the order in which they came."""
+
+    def __init__(self, runtime: SimpyRuntime) -> None:
+        self._runtime = runtime
+        self._set = False
+        self._waiters: list[simpy.Event] = []
+
+    def set(self) -> None:
+        self._set = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.triggered:
+                waiter.succeed(True)
+
+    def clear(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    async def wait(self, timeout_seconds: float | None = None) -> bool:
+        if self._set:
+            return True
+        if timeout_seconds is not None and timeout_seconds <= 0:
+            return False
+        waiter = self._runtime.environment.event()
+        self._waiters.append(waiter)
+        if timeout_seconds is not None:
+            deadline = self._runtime.environment.timeout(timeout_seconds)
+            deadline.callbacks.append(lambda _: _succeed_once(waiter))
+        try:
+            return bool(await self._runtime.wait_for(waiter))
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+
+def _succeed_once(waiter: simpy.Event) -> None:
+    if not waiter.triggered:
+        waiter.succeed(False)
+
+
+class SimpyRuntime:
+    """One host's clock, tasks, signals and chance; all hosts of a simulation share one SimPy environment.
+
+    `crash` throws `Crashed` into every task of the host and fences it: whatever is still awaited there crashes again,
+    so that a late `finally` cannot touch the world. `clock_skew_seconds` shifts the wall clock alone.
+    """
+
+    def __init__(
+        self,
+        environment: simpy.Environment,
+        *,
+        seed: int,
+        host: str = "",
+        clock_skew_seconds: float = 0.0,
+        on_failure: Callable[[str, BaseException], None] | None = None,
+    ) -> None:
+        self.environment = environment
+        self.host = host
+        self.clock_skew_seconds = clock_skew_seconds
+        self._seed = seed
+        self._random = random.Random(f"{seed}/{host}")
+        self._tasks: dict[simpy.Process, SimpyTask[Any]] = {}
+        self._on_failure = on_failure
+        self._crashed = False
+
+    @property
+    def random(self) -> random.Random:
+        return self._random
+
+    @property
+    def crashed(self) -> bool:
+        return self._crashed
+
+    def now(self) -> float:
+        return START_SECONDS + float(self.environment.now) + self.clock_skew_seconds
+
+    def monotonic(self) -> float:
+        return float(self.environment.now)
+
+    async def sleep(self, seconds: float) -> None:
+        await self.wait_for(self.environment.timeout(max(0.0, seconds)))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], *, name: str) -> SimpyTask[T]:
+        if self._crashed:
+            coroutine.close()
+            raise Crashed(f"host {self.host} has crashed")
+        task = SimpyTask(self, coroutine, name)
+        self._tasks[task.process] = task
+        return task
+
+    def signal(self) -> SimpySignal:
+        return SimpySignal(self)
+
+    def crash(self) -> None:
+        """Stop the host at this instant, whatever its tasks are awaiting."""
+        self._crashed = True
+        for task in list(self._tasks.values()):
+            task.throw(Crashed(f"host {self.host} has crashed"))
+
+    def check_alive(self) -> None:
+        """Raise `Crashed` where the host has: every port of a host calls it before it touches the world."""
+        if self._crashed:
+            raise Crashed(f"host {self.host} has crashed")
+
+    async def wait_for(self, event: simpy.Event) -> Any:
+        """Wait for one SimPy event. The only await of the simulator."""
+        self.check_alive()
+        current = self._current_task()
+        interruption = current.pending_interruption() if current is not None else None
+        if interruption is not None:
+            raise interruption
+        result = await _Await(event)
+        self.check_alive()
+        return result
+
+    def note_failure(self, task: SimpyTask[Any], error: BaseException) -> None:
+        """An exception that nobody waits for must not vanish: it is reported once the task's joiners had their turn."""
+
+        def report(_: simpy.Event) -> None:
+            if not task.joined:
+                logger.error("task %s failed: %r", task.name, error, exc_info=error)
+                if self._on_failure is not None:
+                    self._on_failure(task.name, error)
+
+        self.environment.timeout(0).callbacks.append(report)
+
+    def forget(self, task: SimpyTask[Any]) -> None:
+        self._tasks.pop(task.process, None)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Drive the environment until the coroutine ends; return its result. For tests and command lines."""
+        task = self.spawn(coroutine, name="main")
+        self.environment.run(until=task.ended)
+        return task.outcome()
+
+    def close(self) -> None:
+        """Let every task that still waits end now, so that no suspended coroutine is left to the garbage collector."""
+        self.crash()
+        while self._tasks and self.environment.peek() <= self.environment.now:
+            self.environment.step()
+
+    def _current_task(self) -> SimpyTask[Any] | None:
+        process = self.environment.active_process
+        return None if process is None else self._tasks.get(process)
