@@ -169,6 +169,10 @@ class LocalModelCacheStatus(Value, frozen=True, kw_only=True):
     digest: str = ""
     bytes_done: int = 0
     bytes_total: int = 0
+    bytes_per_second: int = 0
+    # For the columns of `kubectl get`: "38/40" copies, and "38.0/40.0 GiB at 1.2 GiB/s".
+    progress: str = ""
+    transfer: str = ""
 
 
 class LocalModelCache(Resource, frozen=True, kw_only=True):
@@ -268,6 +272,9 @@ class LocalModelNodeStatus(Value, frozen=True, kw_only=True):
     observed_generation: int = 0
     agent_version: str = ""
     conditions: tuple[Condition, ...] = ()
+    # For the columns of `kubectl get`: "3/4" whole models, and "3.2/10.0 GiB" of the limit.
+    progress: str = ""
+    usage: str = ""
 
 
 class LocalModelNode(Resource, frozen=True, kw_only=True):
