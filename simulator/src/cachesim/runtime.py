@@ -1,8 +1,8 @@
 """The Runtime port on SimPy: production coroutines, unmodified, in virtual time.
 
 SimPy drives a native coroutine like any generator; what it must receive are SimPy events, so every await of this
-runtime ends in `_Await`. SimPy's own Interrupt is an Exception, which production code could swallow: it is translated at
-the await into `Cancelled` or `Crashed`, which are not.
+runtime ends in `_Await`. SimPy's own Interrupt is an Exception, which production code could swallow: it is translated
+at the await into `Cancelled` or `Crashed`, which are not.
 
 Ties are broken by SimPy's total order (time, priority, event number); the seed decides everything else.
 """
