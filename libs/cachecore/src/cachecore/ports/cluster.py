@@ -123,6 +123,10 @@ class ClusterClient(Protocol):
         uid: str = "",
         resource_version: str = "",
         propagation: str = "Background",
+        grace_period_seconds: int | None = None,
     ) -> None:
-        """Delete; `uid` and `resource_version` are preconditions where given (`Conflict` when they fail)."""
+        """Delete; `uid` and `resource_version` are preconditions where given (`Conflict` when they fail).
+
+        `grace_period_seconds` is for pods: None leaves it to the pod, 0 takes the object away at once.
+        """
         ...
