@@ -16,7 +16,10 @@ PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do 
 	if "$$candidate" -c "$(NEW_ENOUGH)" 2>/dev/null; then echo "$$candidate"; break; fi; done)
 
 # pyenv's commands answer only for the versions that pyenv has chosen, so tox is shown the interpreters themselves.
-export TOX_DISCOVER ?= $(wildcard $(HOME)/.pyenv/versions/3.1[1-3].*/bin/python)
+PYENV_ROOT ?= $(HOME)/.pyenv
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+export TOX_DISCOVER ?= $(subst $(SPACE),:,$(wildcard $(PYENV_ROOT)/versions/3.1[1-3].*/bin/python))
 
 .PHONY: help install test lint format types demo lock clean
 

@@ -36,6 +36,7 @@ CALLS = frozenset({"open", "input", "datetime.now", "datetime.utcnow", "datetime
 ALLOWED = {
     "cachecore.adapters": "the adapters: they translate the world into the ports",
     "cachecore.testing": "the fakes and the runners of tests",
+    "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
 }
 
 
