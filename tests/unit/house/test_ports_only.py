@@ -37,6 +37,7 @@ ALLOWED = {
     "cachecore.adapters": "the adapters: they translate the world into the ports",
     "cachecore.testing": "the fakes and the runners of tests",
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
+    "cachesim.simulation.scenario": "reads the scenario file, before there is a simulation",
 }
 
 
