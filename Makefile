@@ -31,8 +31,9 @@ install: $(STAMP) ## make .venv with everything in it; quick when nothing has ch
 
 # The stamp is as old as the last whole install: an interrupted one is taken up again, a changed declaration too.
 $(STAMP): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
-	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c "$(NEW_ENOUGH)" 2>/dev/null; then \
-		echo "localmodel needs Python 3.11 or newer, but $$(python3 --version 2>&1 || true) is what was found: make PYTHON=/path/to/python3.11 ..." >&2; \
+	@if ! "$(or $(PYTHON),python3)" -c "$(NEW_ENOUGH)" 2>/dev/null; then \
+		found="$$("$(or $(PYTHON),python3)" --version 2>/dev/null || echo none)"; \
+		echo "localmodel needs Python 3.11 or newer (found: $$found); choose one with: make PYTHON=/path/to/python3.11 ..." >&2; \
 		exit 1; \
 	fi
 	@if ! "$(BIN)/python" -c "$(NEW_ENOUGH)" 2>/dev/null; then rm -rf "$(VENV)"; "$(PYTHON)" -m venv "$(VENV)"; fi
