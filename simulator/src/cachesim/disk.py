@@ -53,7 +53,7 @@ Directory: TypeAlias = "dict[str, File | Directory]"
 
 
 class DiskEvent(msgspec.Struct, frozen=True):
-    """One change of the tree: `verb` is write, allocate, part, make, rename or remove."""
+    """One change of the tree: `verb` is write, allocate, part, make, rename, remove or wipe."""
 
     verb: str
     path: str
@@ -61,7 +61,7 @@ class DiskEvent(msgspec.Struct, frozen=True):
 
 
 class DiskWorld:
-    """The tree itself and its capacity; `observe` is called before each change with what is about to happen."""
+    """The tree itself and its capacity; the observers are called after each change, before its answer."""
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
@@ -92,6 +92,7 @@ class DiskWorld:
         """A fresh disk."""
         self.root = {}
         self.used_bytes = 0
+        self.changed("wipe", "")
 
     def parent(self, path: str, *, make: bool = False) -> Directory:
         node: File | Directory = self.root
@@ -159,14 +160,14 @@ class SimulatedDisk:
         await self._take_time()
         old = self._world.find(path)
         self._world.resize(len(content) - (_size_of(old) if old is not None else 0))
-        self._world.changed("write", path)
         self._world.parent(path, make=True)[_names(path)[-1]] = File(content)
+        self._world.changed("write", path)
 
     async def make_directory(self, path: str) -> None:
         await self._take_time()
         if self._world.find(path) is None:
-            self._world.changed("make", path)
             self._world.parent(path, make=True)[_names(path)[-1]] = {}
+            self._world.changed("make", path)
 
     async def allocate(self, path: str, size_bytes: int) -> None:
         await self._take_time()
@@ -174,8 +175,8 @@ class SimulatedDisk:
         if isinstance(old, File) and old.size_bytes == size_bytes:
             return
         self._world.resize(size_bytes - (_size_of(old) if old is not None else 0))
-        self._world.changed("allocate", path)
         self._world.parent(path, make=True)[_names(path)[-1]] = File(size_bytes=size_bytes)
+        self._world.changed("allocate", path)
 
     async def write_part(self, path: str, offset_bytes: int, length_bytes: int, token: str) -> None:
         """What a PartMover of the flow fidelity writes."""
@@ -183,8 +184,8 @@ class SimulatedDisk:
         node = self._world.find(path)
         if not isinstance(node, File):
             raise PathMissing(f"{path}: no such file")
-        self._world.changed("part", path)
         node.parts[offset_bytes] = (length_bytes, token)
+        self._world.changed("part", path)
 
     async def checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
         await self._runtime.sleep(OPERATION_SECONDS + length_bytes / CHECKSUM_BYTES_PER_SECOND)
@@ -207,20 +208,20 @@ class SimulatedDisk:
         if isinstance(replaced, dict) and replaced:
             raise PathExists(f"{target}: the directory is not empty")
         parent = self._world.parent(target)
-        self._world.changed("rename", source, target)
         if isinstance(replaced, File):
             self._world.resize(-replaced.size_bytes)
         del self._world.parent(source)[_names(source)[-1]]
         parent[_names(target)[-1]] = node
+        self._world.changed("rename", source, target)
 
     async def remove_tree(self, path: str) -> None:
         await self._take_time()
         node = self._world.find(path)
         if node is None:
             return
-        self._world.changed("remove", path)
         self._world.resize(-_size_of(node))
         del self._world.parent(path)[_names(path)[-1]]
+        self._world.changed("remove", path)
 
     async def _take_time(self) -> None:
         await self._runtime.sleep(OPERATION_SECONDS)

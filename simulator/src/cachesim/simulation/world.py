@@ -1,0 +1,114 @@
+"""The truth about a simulated world, as checkers read it.
+
+Disks, mounts and the API's store: never the code's own claims.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from cachecore.names import storage_key
+from cachecore.ports import ObjectInfo
+from cachesim.apiserver.server import ApiServer
+from cachesim.apiserver.store import Change
+from cachesim.disk import DiskWorld
+from cachesim.source import SourceWorld
+
+GROUP_PATH = "/var/lib/localmodel"
+
+_PUBLISHED = re.compile(r"^(?P<key>[0-9a-f]{16})/models/(?P=key)(?:/.*)?$")
+
+JsonObject = dict[str, Any]
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A path of a node's disk that a running container has mounted."""
+
+    node: str
+    pod_uid: str
+    path: str
+
+
+class World:
+    """Everything that exists. `limit_bytes` is the node group's storage limit, `high_watermark` a percentage of it."""
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        server: ApiServer,
+        source: SourceWorld,
+        *,
+        limit_bytes: int,
+        high_watermark: int,
+    ) -> None:
+        self.now = now
+        self.source = source
+        self.limit_bytes = limit_bytes
+        self.high_watermark = high_watermark
+        self.disks: dict[str, DiskWorld] = {}
+        self.mounts: dict[Mount, None] = {}
+        self.bound_at: dict[str, float] = {}
+        self._state: dict[str, dict[tuple[str, str], JsonObject]] = {}
+        server.store.listen(self._mirror)
+
+    def objects(self, plural: str) -> Iterator[JsonObject]:
+        """Every stored object of a kind, in the order in which they were made."""
+        yield from self._state.get(plural, {}).values()
+
+    def object(self, plural: str, name: str, namespace: str = "") -> JsonObject | None:
+        return self._state.get(plural, {}).get((namespace, name))
+
+    def _mirror(self, change: Change) -> None:
+        metadata = change.item["metadata"]
+        key = (metadata.get("namespace", ""), metadata["name"])
+        table = self._state.setdefault(change.resource_type.plural, {})
+        if change.type == "DELETED":
+            table.pop(key, None)
+        else:
+            table[key] = change.item
+        if change.resource_type.plural == "pods" and change.item.get("spec", {}).get("nodeName"):
+            self.bound_at.setdefault(metadata["uid"], self.now())
+
+    def caches(self) -> Iterator[JsonObject]:
+        yield from self.objects("localmodelcaches")
+        yield from self.objects("localmodelnamespacecaches")
+
+    def source_objects(self, key: str) -> tuple[ObjectInfo, ...]:
+        """What S3 holds of the model with that storage key."""
+        return next((objects for uri, objects in self.source.objects.items() if storage_key(uri) == key), ())
+
+    def published_keys(self, node: str) -> list[str]:
+        disk = self.disks[node]
+        return [key for key in sorted(disk.root) if disk.find(published_path(key)) is not None]
+
+    def whole(self, node: str, key: str) -> bool:
+        """Whether a published copy is every file of the source, each byte written."""
+        files = dict(self.disks[node].files(published_path(key)))
+        expected = {item.path: item.size_bytes for item in self.source_objects(key)}
+        sizes = {path: file.size_bytes for path, file in files.items()}
+        return sizes == expected and all(file.whole() for file in files.values())
+
+    def model_bytes(self, node: str) -> int:
+        """What published copies and downloads in flight take."""
+        disk = self.disks[node]
+        published = sum(disk.size_bytes(published_path(key)) for key in self.published_keys(node))
+        return published + disk.size_bytes(".localmodel/staging")
+
+
+def published_path(key: str) -> str:
+    return f"{key}/models/{key}"
+
+
+def published_key(path: str) -> str:
+    """The storage key of a path that is a published copy or lies in one; "" for every other path."""
+    match = _PUBLISHED.match(path)
+    return match["key"] if match else ""
+
+
+def overlaps(path: str, other: str) -> bool:
+    """Whether one path is the other or an ancestor of it."""
+    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
