@@ -5,6 +5,7 @@ The tree (adapters translate what they catch into it and chain the cause):
     LocalModelError
     ├── InvalidInput            what a person wrote is wrong: configuration, URI, scenario
     ├── TaskCancelled           a joined task had been cancelled
+    ├── DeadlineExceeded        what was given a deadline did not end in time, and was cancelled
     ├── ApiError                the API server said no, or did not answer
     │   ├── NotFound            404
     │   ├── AlreadyExists       409, reason AlreadyExists
@@ -43,6 +44,10 @@ class InvalidInput(LocalModelError):
 
 class TaskCancelled(LocalModelError):
     """The task that was joined had been cancelled."""
+
+
+class DeadlineExceeded(LocalModelError):
+    """What was given a deadline did not end in time, and was cancelled."""
 
 
 class ApiError(LocalModelError):
