@@ -1,10 +1,15 @@
 """The safety invariants, checked after every event of a simulated world.
 
-S1 a path that a live pod mounts is never deleted or rewritten. S2 resident + reserved <= limit <= disk. S3 `Downloaded`
-means verified and published, on that node incarnation. S4 no partial data at a serving path. S5 at most one download per
-(node, key). S6 a pinned or in-use copy is never evicted, and nothing is evicted for a model that still would not fit.
-S7 a finalizer goes only when the data or the node has gone. S8 namespaces are isolated; no path escapes the root.
-S9 status never claims more than the disk holds; observedGeneration never falls. S10 admission is idempotent.
+- S1: a path that a live pod mounts is never deleted or rewritten.
+- S2: resident + reserved <= limit <= disk.
+- S3: `Downloaded` means verified and published, on that node incarnation.
+- S4: no partial data at a serving path.
+- S5: at most one download per (node, key).
+- S6: a pinned or in-use copy is never evicted, and nothing is evicted for a model that still would not fit.
+- S7: a finalizer goes only when the data or the node has gone.
+- S8: namespaces are isolated; no path escapes the root.
+- S9: status never claims more than the disk holds; observedGeneration never falls.
+- S10: admission is idempotent (checked where admission is called).
 
 Each check reads the world, and costs in proportion to what the event touched.
 """
@@ -194,9 +199,8 @@ class Checkers:
             return
         uri = change.item["spec"]["sourceModelUri"]
         uid = change.item["metadata"]["uid"]
-        if any(
-            cache["spec"]["sourceModelUri"] == uri and cache["metadata"]["uid"] != uid for cache in self._world.caches()
-        ):
+        sharing = [cache for cache in self._world.caches() if cache["spec"]["sourceModelUri"] == uri]
+        if any(cache["metadata"]["uid"] != uid for cache in sharing):
             return
         key = storage_key(uri)
         for node in self._world.objects("nodes"):
