@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,13 @@ def test_each_distribution_is_named_typed_and_licensed(
     assert (repository / folder / "src" / package / "py.typed").is_file()
     assert "Typing :: Typed" in project["classifiers"]
     assert (project["name"], project["license"], project["requires-python"]) == (distribution, "Apache-2.0", ">=3.11")
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_each_command_that_a_distribution_installs_can_be_called(repository: Path, folder: str) -> None:
+    for target in pyproject(repository / folder)["project"].get("scripts", {}).values():
+        module, function = target.split(":")
+        assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_all_distributions_have_one_version(repository: Path) -> None:

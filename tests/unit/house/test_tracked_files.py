@@ -53,3 +53,8 @@ def test_no_file_names_a_package_registry(repository: Path) -> None:
 
 def test_no_file_holds_a_path_of_somebodys_machine(repository: Path) -> None:
     assert files_with(MACHINE_PATHS, repository) == {}
+
+
+def test_test_folders_are_no_packages(repository: Path) -> None:
+    """With pytest's importlib mode a file is known by its path, so two test files may have one name."""
+    assert [str(path.relative_to(repository)) for path in (repository / "tests").rglob("__init__.py")] == []
