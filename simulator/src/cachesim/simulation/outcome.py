@@ -1,0 +1,54 @@
+"""What a simulated run came to, as `localmodel simulate --json` writes it."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from cachesim.simulation.checkers import Violation
+
+SCHEMA = "localmodel.simulate/v1"
+
+
+class ColdStarts(msgspec.Struct, frozen=True, kw_only=True):
+    """Pod starts, from creation to Ready. A hit found its model on the node when it was bound there."""
+
+    count: int
+    hit_ratio: float
+    p50_seconds: float
+    p99_seconds: float
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The stable JSON of one run. `wall_seconds` alone may differ between two runs of one seed."""
+
+    schema: str = SCHEMA
+    ok: bool
+    scenario: str
+    seed: int
+    events: int
+    virtual_seconds: float
+    wall_seconds: float
+    event_log_hash: str
+    violations: tuple[Violation, ...]
+    cold_starts: ColdStarts
+    bytes_fetched: int
+    evictions: int
+
+
+def summarise_starts(seconds: list[float], hits: int) -> ColdStarts:
+    return ColdStarts(
+        count=len(seconds),
+        hit_ratio=round(hits / len(seconds), 6) if seconds else 0.0,
+        p50_seconds=round(percentile(seconds, 50), 6),
+        p99_seconds=round(percentile(seconds, 99), 6),
+    )
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The nearest-rank percentile; 0 for no values."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]

@@ -1,0 +1,130 @@
+"""Pods that come and go: a Poisson process of starts, models chosen by a Zipf law, each pod deleted after its lifetime."""
+
+from __future__ import annotations
+
+from cachecore.errors import ApiError, NotFound
+from cachecore.names import (
+    DEFAULT_MODEL_MOUNT_PATH,
+    INFERENCE_SERVICE_LABEL,
+    STORAGE_INITIALIZER_CONTAINER,
+    STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION,
+    STORAGE_INITIALIZER_VOLUME,
+    pod_keys,
+)
+from cachecore.ports import ClusterClient, Runtime, WatchEventType
+from cachecore.resources.core import Container, Pod, PodSpec, Volume, VolumeMount
+from cachecore.resources.meta import ObjectMeta
+from cachesim.simulation.scenario import Model, Traffic, duration_seconds
+from cachesim.simulation.world import World, published_path
+
+NAMESPACE = "serving"
+
+
+def model_uri(model: Model) -> str:
+    return f"s3://models/{model.name}"
+
+
+def predictor_pod(name: str, model: Model) -> Pod:
+    """A pod as KServe's controller and pod webhook leave it: the storage initializer fills an emptyDir."""
+    uri = model_uri(model)
+    provision = VolumeMount(name=STORAGE_INITIALIZER_VOLUME, mount_path=DEFAULT_MODEL_MOUNT_PATH)
+    return Pod(
+        metadata=ObjectMeta(
+            name=name,
+            namespace=NAMESPACE,
+            labels={INFERENCE_SERVICE_LABEL: model.name},
+            annotations={STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION: uri},
+        ),
+        spec=PodSpec(
+            init_containers=(
+                Container(
+                    name=STORAGE_INITIALIZER_CONTAINER,
+                    image="kserve/storage-initializer",
+                    args=(uri, DEFAULT_MODEL_MOUNT_PATH),
+                    volume_mounts=(provision,),
+                ),
+            ),
+            containers=(
+                Container(
+                    name="kserve-container",
+                    image="server",
+                    volume_mounts=(
+                        VolumeMount(
+                            name=STORAGE_INITIALIZER_VOLUME, mount_path=DEFAULT_MODEL_MOUNT_PATH, read_only=True
+                        ),
+                    ),
+                ),
+            ),
+            volumes=(Volume(name=STORAGE_INITIALIZER_VOLUME, empty_dir={}),),
+        ),
+    )
+
+
+class Workload:
+    """Starts and ends pods, and notes how long each took to be Ready and whether its model was already there."""
+
+    def __init__(
+        self, runtime: Runtime, client: ClusterClient, world: World, traffic: Traffic, models: tuple[Model, ...]
+    ) -> None:
+        self._runtime = runtime
+        self._client = client
+        self._world = world
+        self._traffic = traffic
+        self._models = models
+        self._weights = [1 / rank**traffic.zipf for rank in range(1, len(models) + 1)]
+        self._created_at: dict[str, float] = {}
+        self._hit: dict[str, bool] = {}
+        self.start_seconds: list[float] = []
+        self.hits = 0
+
+    async def run(self) -> None:
+        """Start pods until cancelled."""
+        await self._runtime.sleep(duration_seconds(self._traffic.begin))
+        number = 0
+        while True:
+            await self._runtime.sleep(self._runtime.random.expovariate(self._traffic.starts_per_hour / 3600))
+            number += 1
+            model = self._runtime.random.choices(self._models, weights=self._weights)[0]
+            name = f"{model.name}-{number}"
+            self._runtime.spawn(self._live(predictor_pod(name, model)), name=f"pod {name}")
+
+    async def observe(self) -> None:
+        """Watch the pods, and note when they are bound and Ready; until cancelled."""
+        page = await self._client.list(Pod, namespace=NAMESPACE)
+        version = page.resource_version
+        while True:
+            watch = await self._client.watch(Pod, namespace=NAMESPACE, resource_version=version)
+            while (event := await watch.receive()) is not None:
+                version = event.resource_version
+                if event.type is not WatchEventType.BOOKMARK:
+                    self._note(event.resource)
+
+    async def _live(self, pod: Pod) -> None:
+        lifetime = self._runtime.random.expovariate(1 / duration_seconds(self._traffic.lifetime))
+        self._created_at[pod.name] = self._runtime.monotonic()
+        while True:
+            try:
+                await self._client.create(pod)
+                break
+            except ApiError:
+                await self._runtime.sleep(1.0)
+        await self._runtime.sleep(lifetime)
+        while True:
+            try:
+                await self._client.delete(Pod, pod.name, namespace=NAMESPACE)
+                return
+            except NotFound:
+                return
+            except ApiError:
+                await self._runtime.sleep(1.0)
+
+    def _note(self, pod: Pod) -> None:
+        if pod.spec.node_name and pod.name not in self._hit:
+            keys = pod_keys(pod)
+            disk = self._world.disks[pod.spec.node_name]
+            self._hit[pod.name] = bool(keys) and all(disk.find(published_path(key)) is not None for key in keys)
+        created_at = self._created_at.get(pod.name)
+        if pod.ready and created_at is not None:
+            del self._created_at[pod.name]
+            self.start_seconds.append(self._runtime.monotonic() - created_at)
+            self.hits += self._hit[pod.name]
