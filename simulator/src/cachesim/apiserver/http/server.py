@@ -1,0 +1,97 @@
+"""Serves the application with uvicorn, on a socket that is bound before anything is promised."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+import uvicorn
+
+from cachecore.errors import InvalidInput
+from cachesim.apiserver.http.app import PodLogs, create_app
+from cachesim.apiserver.server import ApiServer
+
+
+class HttpFront:
+    """`async with HttpFront(server) as front:` the server is reached at `front.url`.
+
+    `users_by_token` None lets everybody in as the admin. A port of 0 is any free one.
+    """
+
+    def __init__(
+        self,
+        server: ApiServer,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        users_by_token: Mapping[str, str] | None = None,
+        pod_logs: PodLogs | None = None,
+    ) -> None:
+        self._server = server
+        self._socket = bind(address, port)
+        host, bound_port = self._socket.getsockname()[:2]
+        self.port: int = bound_port
+        self.url = f"http://{host}:{bound_port}"
+        config = uvicorn.Config(
+            create_app(server, users_by_token=users_by_token, pod_logs=pod_logs),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+        self._uvicorn = _Uvicorn(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to serve; return once a connection is accepted."""
+        self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[self._socket]), name="http-front")
+        while not self._uvicorn.started:
+            if self._serving.done():
+                await self._serving
+            await asyncio.sleep(0.002)
+
+    async def stop(self) -> None:
+        """End the open watches in good order, then stop listening."""
+        self._uvicorn.should_exit = True
+        self._server.disconnect_watches()
+        if self._serving is not None:
+            await self._serving
+            self._serving = None
+        self._socket.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+class _Uvicorn(uvicorn.Server):
+    """The signals belong to the program, not to this one of its parts."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(address: str, port: int) -> socket.socket:
+    """A bound socket. Raises InvalidInput, in one clear line, when that can't be."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise InvalidInput(
+                f"port {port} on {address} is in use: choose another one, or 0 for any free one"
+            ) from error
+        raise InvalidInput(f"cannot listen on {address}:{port}: {error}") from error
+    return bound
