@@ -45,8 +45,8 @@ class SimulatedContainer:
 class SimulatedContainers:
     """The machine under one simulated node. It knows three programs: the storage initializer, the guard, a server.
 
-    The storage initializer downloads the model over the node's links; the guard waits for the published copy; a server reads
-    its model from the local disk at `load_bytes_per_second` and counts as started when it has.
+    The storage initializer downloads the model over the node's links; the guard waits for the published copy; a server
+    reads its model from the local disk at `load_bytes_per_second` and counts as started when it has.
     """
 
     def __init__(

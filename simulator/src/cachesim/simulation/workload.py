@@ -1,8 +1,11 @@
-"""Pods that come and go: a Poisson process of starts, models chosen by a Zipf law, each pod deleted after its lifetime."""
+"""Pods that come and go: starts are a Poisson process, models follow a Zipf law, each pod is deleted in its time."""
 
 from __future__ import annotations
 
-from cachecore.errors import ApiError, NotFound
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cachecore.errors import AlreadyExists, ApiError, NotFound
 from cachecore.names import (
     DEFAULT_MODEL_MOUNT_PATH,
     INFERENCE_SERVICE_LABEL,
@@ -102,21 +105,21 @@ class Workload:
     async def _live(self, pod: Pod) -> None:
         lifetime = self._runtime.random.expovariate(1 / duration_seconds(self._traffic.lifetime))
         self._created_at[pod.name] = self._runtime.monotonic()
-        while True:
-            try:
-                await self._client.create(pod)
-                break
-            except ApiError:
-                await self._runtime.sleep(1.0)
+        await self._insist(lambda: self._client.create(pod))
         await self._runtime.sleep(lifetime)
+        await self._insist(lambda: self._client.delete(Pod, pod.name, namespace=NAMESPACE))
+
+    async def _insist(self, request: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Repeat a request until the API server took it, or answers that there is nothing left to do."""
         while True:
             try:
-                await self._client.delete(Pod, pod.name, namespace=NAMESPACE)
-                return
-            except NotFound:
+                await request()
+            except (NotFound, AlreadyExists):
                 return
             except ApiError:
                 await self._runtime.sleep(1.0)
+            else:
+                return
 
     def _note(self, pod: Pod) -> None:
         if pod.spec.node_name and pod.name not in self._hit:
