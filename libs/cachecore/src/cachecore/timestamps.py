@@ -1,0 +1,23 @@
+"""RFC 3339 timestamps, as the API writes them, from and to Unix seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def format_timestamp(unix_seconds: float) -> str:
+    """metav1.Time: whole seconds, `2026-01-31T12:00:00Z`."""
+    return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_micro_timestamp(unix_seconds: float) -> str:
+    """metav1.MicroTime, for leases: `2026-01-31T12:00:00.000000Z`."""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_timestamp(timestamp: str) -> float:
+    """Unix seconds of either form. Raises ValueError."""
+    moment = datetime.fromisoformat(timestamp)
+    if moment.tzinfo is None:
+        raise ValueError(f"{timestamp!r} has no time zone")
+    return moment.timestamp()
