@@ -64,6 +64,7 @@ class SimpyTask(Generic[T]):
         self.ended: simpy.Event = runtime.environment.event()
         self._joined = False
         self._started = False
+        self.interruption_on_its_way = False
         self._interrupted: BaseException | None = None
         # SimPy asks of a generator only `send` and `throw`, which a native coroutine has.
         self.process = runtime.environment.process(self._drive())  # type: ignore[arg-type]
@@ -80,11 +81,13 @@ class SimpyTask(Generic[T]):
 
     def throw(self, error: BaseException) -> None:
         """Throw at the next await; a task that has not begun never begins."""
-        if self.done():
+        if self.done() or self.interruption_on_its_way:
             return
-        self._interrupted = error
         if self._started and self._runtime.environment.active_process is not self.process:
+            self.interruption_on_its_way = True
             self.process.interrupt(error)
+        else:
+            self._interrupted = error
 
     def pending_interruption(self) -> BaseException | None:
         """What a task that cancelled itself meets at its next await."""
@@ -241,7 +244,11 @@ class SimpyRuntime:
         interruption = current.pending_interruption() if current is not None else None
         if interruption is not None:
             raise interruption
-        result = await _Await(event)
+        try:
+            result = await _Await(event)
+        finally:
+            if current is not None:
+                current.interruption_on_its_way = False
         self.check_alive()
         return result
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 import pytest
+import simpy
 
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
 from cachecore.errors import TaskCancelled
 from cachecore.ports import Runtime, Task
 from cachecore.testing import VirtualRuntime
+from cachesim.runtime import SimpyRuntime
 
 TICK_SECONDS = 0.002
 
@@ -35,7 +37,15 @@ def on_virtual_time(scenario: Scenario) -> Any:
     return runtime.run(scenario(runtime))
 
 
-RUNTIMES = {"asyncio": on_asyncio, "virtual": on_virtual_time}
+def on_simpy(scenario: Scenario) -> Any:
+    runtime = SimpyRuntime(simpy.Environment(), seed=0)
+    try:
+        return runtime.run(scenario(runtime))
+    finally:
+        runtime.close()
+
+
+RUNTIMES = {"asyncio": on_asyncio, "virtual": on_virtual_time, "simpy": on_simpy}
 
 
 @pytest.fixture(params=list(RUNTIMES.values()), ids=list(RUNTIMES))
