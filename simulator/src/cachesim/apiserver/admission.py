@@ -1,0 +1,209 @@
+"""Admission webhooks: which are called, in which order, and what their answers do."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Protocol
+
+import jsonpatch
+import jsonpointer
+import msgspec
+
+from cachecore.errors import ApiError, ApiUnavailable
+from cachecore.ports import Runtime
+from cachesim.apiserver.builtin import MUTATING_WEBHOOK, VALIDATING_WEBHOOK
+from cachesim.apiserver.context import Attempt
+from cachesim.apiserver.errors import bad_request, error_of, quote, with_details
+from cachesim.apiserver.matching import Matcher
+from cachesim.apiserver.metadata import new_uid
+from cachesim.apiserver.resources import JsonObject, ResourceRegistry, ResourceType
+from cachesim.apiserver.store import Store
+
+_EXEMPT = frozenset({MUTATING_WEBHOOK.qualified_plural, VALIDATING_WEBHOOK.qualified_plural})
+
+
+class WebhookFailure(Exception):
+    """The webhook could not be asked, or gave no answer that can be read. Callers raise it; failurePolicy decides."""
+
+
+class AdmissionCaller(Protocol):
+    """Reaches one webhook."""
+
+    async def call(self, webhook: JsonObject, review: JsonObject) -> JsonObject:
+        """Send the AdmissionReview to `webhook["clientConfig"]`; return the review that comes back.
+
+        Raises WebhookFailure.
+        """
+        ...
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One webhook's answer: a changed object or None, and its warnings."""
+
+    item: JsonObject | None
+    warnings: tuple[str, ...]
+
+
+class Admission:
+    """The chain of webhooks that are configured in the store."""
+
+    def __init__(self, caller: AdmissionCaller, store: Store, registry: ResourceRegistry, runtime: Runtime) -> None:
+        self._caller = caller
+        self._store = store
+        self._registry = registry
+        self._runtime = runtime
+        self._matcher = Matcher(store)
+
+    def concerns(self, resource_type: ResourceType) -> bool:
+        if resource_type.qualified_plural in _EXEMPT:
+            return False
+        return bool(len(self._store.table(MUTATING_WEBHOOK)) or len(self._store.table(VALIDATING_WEBHOOK)))
+
+    async def mutate(self, attempt: Attempt) -> tuple[JsonObject, tuple[str, ...]]:
+        """Each webhook once, in order; those with reinvocationPolicy IfNeeded once more when others changed the object."""
+        item = attempt.item
+        assert item is not None
+        warnings: list[str] = []
+        seen: list[tuple[JsonObject, JsonObject]] = []
+        for webhook in self._webhooks(MUTATING_WEBHOOK):
+            item = await self._mutate_once(webhook, attempt, item, warnings)
+            if webhook.get("reinvocationPolicy") == "IfNeeded":
+                seen.append((webhook, item))
+        for webhook, left in seen:
+            if left != item:
+                item = await self._mutate_once(webhook, attempt, item, warnings)
+        return item, tuple(warnings)
+
+    async def validate(self, attempt: Attempt) -> tuple[str, ...]:
+        warnings: list[str] = []
+        for webhook in self._webhooks(VALIDATING_WEBHOOK):
+            verdict = await self._ask(webhook, attempt)
+            if verdict is not None:
+                warnings.extend(verdict.warnings)
+        return tuple(warnings)
+
+    async def _mutate_once(
+        self, webhook: JsonObject, attempt: Attempt, item: JsonObject, warnings: list[str]
+    ) -> JsonObject:
+        verdict = await self._ask(webhook, msgspec.structs.replace(attempt, item=item))
+        if verdict is None:
+            return item
+        warnings.extend(verdict.warnings)
+        return item if verdict.item is None else verdict.item
+
+    def _webhooks(self, kind: ResourceType) -> list[JsonObject]:
+        """In the order of the configurations' names, then as each lists them."""
+        table = self._store.table(kind)
+        items = [table.get(*key) for key in table.all_keys()]
+        return [webhook for item in items if item is not None for webhook in item.get("webhooks") or ()]
+
+    async def _ask(self, webhook: JsonObject, attempt: Attempt) -> Verdict | None:
+        """None: the webhook does not concern itself with this, or failed and may be ignored."""
+        name = webhook["name"]
+        try:
+            if not self._matcher.matches(webhook, attempt):
+                return None
+            if attempt.options.dry_run and webhook.get("sideEffects") not in ("None", "NoneOnDryRun"):
+                raise bad_request(f"admission webhook {quote(name)} does not support dry run")
+            review = self._review(attempt)
+            answer = await self._call(webhook, review)
+            return _verdict(webhook, attempt, review, answer)
+        except WebhookFailure as failure:
+            if webhook.get("failurePolicy", "Fail") == "Ignore":
+                return None
+            raise _call_failed(name, failure) from failure
+
+    async def _call(self, webhook: JsonObject, review: JsonObject) -> JsonObject:
+        """Within the webhook's timeout: the call runs beside, so that it can be given up."""
+        finished = self._runtime.signal()
+        outcome: list[JsonObject | WebhookFailure] = []
+
+        async def call() -> None:
+            try:
+                outcome.append(await self._caller.call(webhook, review))
+            except WebhookFailure as failure:
+                outcome.append(failure)
+            finished.set()
+
+        task = self._runtime.spawn(call(), name=f"webhook {webhook['name']}")
+        if not await finished.wait(float(webhook.get("timeoutSeconds", 10))):
+            task.cancel()
+            raise WebhookFailure("failed to call webhook: context deadline exceeded")
+        if isinstance(outcome[0], WebhookFailure):
+            raise outcome[0]
+        return outcome[0]
+
+    def _review(self, attempt: Attempt) -> JsonObject:
+        kind = attempt.resource_type
+        group_version = {"group": kind.group, "version": kind.version}
+        request: JsonObject = {
+            "uid": new_uid(self._runtime.random),
+            "kind": {**group_version, "kind": kind.kind},
+            "resource": {**group_version, "resource": kind.plural},
+            "requestKind": {**group_version, "kind": kind.kind},
+            "requestResource": {**group_version, "resource": kind.plural},
+            "name": attempt.name,
+            "operation": attempt.operation,
+            "userInfo": {"username": attempt.options.user or "system:admin", "groups": ["system:authenticated"]},
+            "object": attempt.item,
+            "oldObject": attempt.previous,
+            "dryRun": attempt.options.dry_run,
+            "options": {"kind": f"{attempt.operation.capitalize()}Options", "apiVersion": "meta.k8s.io/v1"},
+        }
+        if attempt.namespace:
+            request["namespace"] = attempt.namespace
+        if attempt.subresource:
+            request["subResource"] = request["requestSubResource"] = attempt.subresource
+        return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
+
+
+def _verdict(webhook: JsonObject, attempt: Attempt, review: JsonObject, answer: JsonObject) -> Verdict:
+    response = answer.get("response")
+    if not isinstance(response, dict):
+        raise WebhookFailure("expected response object of type AdmissionReview, got none")
+    wanted = review["request"]["uid"]
+    if response.get("uid") != wanted:
+        raise WebhookFailure(
+            f'received invalid webhook response: expected response.uid="{wanted}", got "{response.get("uid")}"'
+        )
+    if not response.get("allowed"):
+        raise _denied(webhook["name"], response.get("status") or {})
+    warnings = tuple(str(warning) for warning in response.get("warnings") or ())
+    if not response.get("patch"):
+        return Verdict(None, warnings)
+    if response.get("patchType") != "JSONPatch":
+        raise WebhookFailure("received invalid webhook response: response.patchType must be JSONPatch")
+    return Verdict(_patched(attempt.item, response["patch"]), warnings)
+
+
+def _patched(item: Any, encoded: str) -> JsonObject:
+    try:
+        operations = msgspec.json.decode(base64.b64decode(encoded, validate=True))
+        patched = jsonpatch.JsonPatch(operations).apply(item)
+    except (
+        binascii.Error,
+        msgspec.DecodeError,
+        jsonpatch.JsonPatchException,
+        jsonpointer.JsonPointerException,
+        TypeError,
+        KeyError,
+    ) as error:
+        raise WebhookFailure(f"the webhook's patch can't be applied: {error}") from error
+    if not isinstance(patched, dict):
+        raise WebhookFailure("the webhook's patch leaves no object")
+    return patched
+
+
+def _denied(name: str, status: JsonObject) -> ApiError:
+    denied = f"admission webhook {quote(name)} denied the request"
+    explanation = status.get("message") or status.get("reason")
+    message = f"{denied}: {explanation}" if explanation else f"{denied} without explanation"
+    code = max(int(status.get("code") or 0), 400)
+    return error_of(code, message, str(status.get("reason") or ""), status.get("details"))
+
+
+def _call_failed(name: str, failure: WebhookFailure) -> ApiError:
+    cause = f"failed calling webhook {quote(name)}: {failure}"
+    error = ApiUnavailable(f"Internal error occurred: {cause}", status_code=500, reason="InternalError")
+    return with_details(error, {"causes": [{"message": cause}]})
