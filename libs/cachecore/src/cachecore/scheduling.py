@@ -23,7 +23,11 @@ def group_selects(group: LocalModelNodeGroup, node: Node) -> bool:
 
 
 def pod_allows(pod_spec: JsonObject, node: Node) -> bool:
-    """Whether the pod's own constraints (nodeName, nodeSelector, required node affinity, taints) allow the node."""
+    """Whether the pod's own constraints allow the node.
+
+    They are its nodeName, nodeSelector, required node affinity, tolerations, and devices (such as GPUs) that the node
+    must have. How full the node is does not count: that changes by the minute.
+    """
     bound_to = pod_spec.get("nodeName")
     if bound_to:
         return bool(bound_to == node.name)
@@ -34,7 +38,7 @@ def pod_allows(pod_spec: JsonObject, node: Node) -> bool:
     terms = required_terms(node_affinity, field="requiredDuringSchedulingIgnoredDuringExecution")
     if terms is not None and not any_term_matches(terms, node):
         return False
-    return tolerates(pod_spec.get("tolerations") or (), node)
+    return tolerates(pod_spec.get("tolerations") or (), node) and _has_devices(pod_spec, node)
 
 
 def schedulable(node: Node) -> bool:
@@ -64,6 +68,17 @@ def tolerates(tolerations: Iterable[JsonObject | Toleration], node: Node) -> boo
         for taint in node.spec.taints
         if taint.effect in ("NoSchedule", "NoExecute")
     )
+
+
+def _has_devices(pod_spec: JsonObject, node: Node) -> bool:
+    """Whether the node has each extended resource (`nvidia.com/gpu`) that a container asks for."""
+    allocatable = node.status.allocatable
+    for container in pod_spec.get("containers") or ():
+        resources = container.get("resources") or {}
+        for name in (*(resources.get("limits") or ()), *(resources.get("requests") or ())):
+            if "/" in name and str(allocatable.get(name, "0")) == "0":
+                return False
+    return True
 
 
 def _term_matches(term: JsonObject, node: Node) -> bool:
