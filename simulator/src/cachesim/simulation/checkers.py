@@ -140,11 +140,10 @@ class Checkers:
     def part_ended(self, node: str, path: str, offset_bytes: int) -> None:
         self._moving.pop((node, path, offset_bytes), None)
 
-    def mounted(self, mount: Mount, pod: JsonObject) -> None:
+    def mounted(self, mount: Mount, namespace: str) -> None:
         """S8. A pod sees views of models that its namespace may use, and nothing above them."""
         self.checks += 1
         key = mount.path.partition("/")[0]
-        namespace = pod["metadata"].get("namespace", "")
         owners = [
             cache["metadata"].get("namespace", "")
             for cache in self._world.caches()

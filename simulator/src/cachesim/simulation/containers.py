@@ -16,7 +16,7 @@ START_SECONDS = 0.3
 KILLED = 137
 FAILED = 1
 
-MountObserver = Callable[[Mount, str, str], None]
+MountObserver = Callable[[Mount, str], None]
 
 
 class SimulatedContainer:
@@ -106,7 +106,7 @@ class SimulatedContainers:
         self._running[container] = mounts
         for mount in mounts:
             self._world.mounts[mount] = None
-            self._on_mount(mount, start.pod_namespace, start.pod_name)
+            self._on_mount(mount, start.pod_namespace)
         self._runtime.spawn(self._serve(container), name=f"{self._node}/{start.pod_name}/{start.name}")
         await self._load(mounts)
         return container

@@ -1,0 +1,32 @@
+"""The CustomResourceDefinitions of this project, as `kubectl apply -f crds/` would send them."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import yaml
+
+from cachecore.errors import InvalidInput
+
+JsonObject = dict[str, Any]
+
+_PACKAGED = pathlib.Path(__file__).parent / "crds"
+_IN_CHECKOUT = pathlib.Path(__file__).parents[3] / "crds"
+
+
+def definitions_directory() -> pathlib.Path:
+    """Where the files are: in the wheel, or in the checkout that an editable install points to.
+
+    Raises `InvalidInput` when they are in neither.
+    """
+    for directory in (_PACKAGED, _IN_CHECKOUT):
+        if directory.is_dir():
+            return directory
+    raise InvalidInput(f"the CRDs are not in {_PACKAGED} nor in {_IN_CHECKOUT}: install the package again")
+
+
+def load_definitions() -> list[JsonObject]:
+    """Each CRD as a JSON object, in order of file name."""
+    paths = sorted(definitions_directory().glob("serving.kserve.io_*.yaml"))
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]

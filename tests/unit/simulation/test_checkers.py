@@ -1,0 +1,262 @@
+"""Each invariant notices the event that breaks it, and lets the one pass that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import simpy
+
+from cachecore.names import CACHE_FINALIZER, storage_key
+from cachesim.apiserver import ApiServer, WriteOptions
+from cachesim.apiserver.resources import ResourceType
+from cachesim.definitions import load_definitions
+from cachesim.disk import DiskWorld, SimulatedDisk
+from cachesim.network import Link
+from cachesim.runtime import SimpyRuntime
+from cachesim.simulation.checkers import Checkers
+from cachesim.simulation.world import Mount, World, published_path
+from cachesim.source import SourceWorld
+
+URI = "s3://models/iris"
+KEY = storage_key(URI)
+OTHER_URI = "s3://models/rose"
+OTHER_KEY = storage_key(OTHER_URI)
+STAGING = f".localmodel/staging/{KEY}"
+
+
+class Bench:
+    """A world of one node, `n1`, in which a test does by hand what the services would."""
+
+    def __init__(self) -> None:
+        self.runtime = SimpyRuntime(simpy.Environment(), seed=1)
+        self.server = ApiServer(self.runtime, track_managed_fields=False)
+        source = SourceWorld(link=Link("s3", 1e9), latency_seconds=0.01)
+        source.add_model(URI, {"a": 100, "b": 50})
+        source.add_model(OTHER_URI, {"c": 60})
+        self.world = World(self.runtime.now, self.server, source, limit_bytes=10**9, high_watermark=90)
+        self.disk_world = DiskWorld(capacity_bytes=2 * 10**9)
+        self.world.disks["n1"] = self.disk_world
+        self.disk = SimulatedDisk(self.runtime, self.disk_world)
+        self.checkers = Checkers(self.world)
+        self.disk_world.observers.append(lambda event: self.checkers.disk_changed("n1", event))
+        self.server.store.listen(self.checkers.api_changed)
+        for definition in load_definitions():
+            self.create("customresourcedefinitions", definition)
+        self.node = self.create("nodes", {"metadata": {"name": "n1"}})
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.runtime.run(coroutine)
+
+    def type(self, plural: str) -> ResourceType:
+        return next(found for found in self.server.registry.all() if found.plural == plural)
+
+    def create(self, plural: str, body: dict[str, Any], namespace: str = "") -> dict[str, Any]:
+        kind = self.type(plural)
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, **body}
+        created: dict[str, Any] = self.run(
+            self.server.create(kind, body, namespace=namespace, options=WriteOptions())
+        ).object
+        return created
+
+    def merge(self, plural: str, name: str, body: dict[str, Any], subresource: str = "") -> None:
+        merge_patch = "application/merge-patch+json"
+        self.run(self.server.patch(self.type(plural), name, merge_patch, body, subresource=subresource))
+
+    def publish(self, sizes: dict[str, int], uri: str = URI) -> None:
+        """Write whole files of those sizes in staging, then rename them in."""
+        key = storage_key(uri)
+        for name, size in sizes.items():
+            self.run(self.disk.allocate(f".localmodel/staging/{key}/{name}", size))
+            self.run(self.disk.write_part(f".localmodel/staging/{key}/{name}", 0, size, "token"))
+        self.run(self.disk.make_directory(f"{key}/models"))
+        self.run(self.disk.rename(f".localmodel/staging/{key}", published_path(key)))
+
+    def evict(self) -> None:
+        self.run(self.disk.make_directory(".localmodel/trash"))
+        self.run(self.disk.rename(published_path(KEY), f".localmodel/trash/{KEY}"))
+
+    def cache(self, name: str = "iris", uri: str = URI) -> None:
+        self.create(
+            "localmodelcaches",
+            {
+                "metadata": {"name": name, "finalizers": [CACHE_FINALIZER]},
+                "spec": {"sourceModelUri": uri, "modelSize": "150", "nodeGroups": ["workers"]},
+            },
+        )
+
+    def local_model_node(self, *entries: dict[str, Any]) -> None:
+        owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": self.node["metadata"]["uid"]}
+        self.create(
+            "localmodelnodes",
+            {"metadata": {"name": "n1", "ownerReferences": [owner]}, "spec": {"localModels": list(entries)}},
+        )
+
+    def pod(self) -> None:
+        self.create(
+            "pods",
+            {
+                "metadata": {"name": "p", "labels": {"localmodel.kserve.io/key": KEY}},
+                "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]},
+            },
+            namespace="default",
+        )
+
+    @property
+    def broken(self) -> list[str]:
+        return [violation.invariant for violation in self.checkers.violations]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def entry(uri: str = URI, **fields: Any) -> dict[str, Any]:
+    return {"sourceModelUri": uri, "modelName": uri.rpartition("/")[2], **fields}
+
+
+def test_a_whole_download_and_its_removal_break_nothing(bench: Bench) -> None:
+    bench.publish({"a": 100, "b": 50})
+    bench.evict()
+    assert bench.broken == []
+
+
+def test_s1_a_mounted_copy_is_not_renamed_away(bench: Bench) -> None:
+    bench.publish({"a": 100, "b": 50})
+    bench.world.mounts[Mount("n1", "uid", published_path(KEY))] = None
+    bench.evict()
+    assert bench.broken == ["S1"]
+
+
+def test_s1_another_copy_may_go(bench: Bench) -> None:
+    bench.publish({"a": 100, "b": 50})
+    bench.world.mounts[Mount("n1", "uid", published_path(OTHER_KEY))] = None
+    bench.evict()
+    assert bench.broken == []
+
+
+def test_s2_models_and_downloads_stay_below_the_limit(bench: Bench) -> None:
+    bench.run(bench.disk.allocate(f"{STAGING}/a", 10**9 + 10**8))
+    assert bench.broken == ["S2"]
+
+
+def test_s3_downloaded_means_that_the_copy_is_there(bench: Bench) -> None:
+    bench.local_model_node()
+    copy = {"key": KEY, "sourceModelUri": URI, "state": "Downloaded"}
+    bench.merge("localmodelnodes", "n1", {"status": {"models": [copy]}}, "status")
+    assert bench.broken == ["S3"]
+
+
+@pytest.mark.parametrize("sizes", [{"a": 100}, {"a": 100, "b": 49}, {"a": 100, "b": 50, "x": 1}])
+def test_s4_a_copy_is_published_whole(bench: Bench, sizes: dict[str, int]) -> None:
+    bench.publish(sizes)
+    assert bench.broken == ["S4"]
+
+
+def test_s4_a_published_copy_is_not_written(bench: Bench) -> None:
+    bench.publish({"a": 100, "b": 50})
+    bench.run(bench.disk.write(f"{published_path(KEY)}/a", b"x"))
+    assert "S4" in bench.broken
+
+
+def test_s5_one_part_is_downloaded_once_at_a_time(bench: Bench) -> None:
+    bench.checkers.part_started("n1", "p", 0)
+    bench.checkers.part_ended("n1", "p", 0)
+    bench.checkers.part_started("n1", "p", 0)
+    assert bench.broken == []
+    bench.checkers.part_started("n1", "p", 0)
+    assert bench.broken == ["S5"]
+
+
+def test_s6_a_copy_that_a_pod_uses_is_not_evicted(bench: Bench) -> None:
+    bench.publish({"a": 100, "b": 50})
+    bench.pod()
+    bench.run(bench.runtime.sleep(2))
+    bench.evict()
+    assert bench.broken == ["S6"]
+
+
+def test_s6_a_pinned_copy_is_not_evicted(bench: Bench) -> None:
+    bench.local_model_node(entry(pinned=True), entry(OTHER_URI))
+    bench.publish({"a": 100, "b": 50})
+    bench.evict()
+    assert bench.broken == ["S6"]
+
+
+def test_s6_nothing_is_evicted_for_nothing(bench: Bench) -> None:
+    bench.local_model_node(entry())
+    bench.publish({"a": 100, "b": 50})
+    bench.evict()
+    assert bench.broken == ["S6"]
+
+
+def test_s6_a_copy_may_go_for_another_that_is_wanted(bench: Bench) -> None:
+    bench.local_model_node(entry(), entry(OTHER_URI))
+    bench.publish({"a": 100, "b": 50})
+    bench.evict()
+    assert bench.broken == []
+
+
+def _drop_finalizer(bench: Bench) -> None:
+    bench.merge("localmodelcaches", "iris", {"metadata": {"finalizers": None}})
+
+
+def test_s7_a_finalizer_waits_for_the_data(bench: Bench) -> None:
+    bench.cache()
+    bench.publish({"a": 100, "b": 50})
+    _drop_finalizer(bench)
+    assert bench.broken == ["S7"]
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        pytest.param(lambda bench: bench.evict(), id="the data has gone"),
+        pytest.param(lambda bench: bench.cache("second"), id="another cache shares it"),
+        pytest.param(lambda bench: bench.run(bench.server.delete(bench.type("nodes"), "n1")), id="the node has gone"),
+    ],
+)
+def test_s7_a_finalizer_may_go_when(bench: Bench, release: Callable[[Bench], None]) -> None:
+    bench.cache()
+    bench.publish({"a": 100, "b": 50})
+    release(bench)
+    _drop_finalizer(bench)
+    assert bench.broken == []
+
+
+@pytest.mark.parametrize("path", ["", "../x", f"{KEY}/../{OTHER_KEY}"])
+def test_s8_nothing_above_the_views_is_mounted(bench: Bench, path: str) -> None:
+    bench.checkers.mounted(Mount("n1", "uid", path), "team-a")
+    assert bench.broken == ["S8"]
+
+
+def test_s8_a_cluster_cache_is_for_every_namespace(bench: Bench) -> None:
+    bench.cache()
+    bench.checkers.mounted(Mount("n1", "uid", published_path(KEY)), "team-a")
+    assert bench.broken == []
+
+
+def test_s8_a_namespace_cache_is_for_its_own_namespace(bench: Bench) -> None:
+    bench.create("namespaces", {"metadata": {"name": "team-a"}})
+    spec = {"sourceModelUri": URI, "modelSize": "150", "nodeGroups": ["workers"]}
+    bench.create("localmodelnamespacecaches", {"metadata": {"name": "iris"}, "spec": spec}, namespace="team-a")
+    bench.checkers.mounted(Mount("n1", "uid", published_path(KEY)), "team-a")
+    assert bench.broken == []
+    bench.checkers.mounted(Mount("n1", "uid", published_path(KEY)), "team-b")
+    assert bench.broken == ["S8"]
+
+
+def test_s9_status_claims_no_more_than_the_disk_holds(bench: Bench) -> None:
+    bench.local_model_node()
+    bench.merge("localmodelnodes", "n1", {"status": {"storage": {"used": 1}}}, "status")
+    assert bench.broken == ["S9"]
+
+
+def test_s9_observed_generation_never_falls(bench: Bench) -> None:
+    bench.local_model_node()
+    bench.merge("localmodelnodes", "n1", {"status": {"observedGeneration": 2}}, "status")
+    assert bench.broken == []
+    bench.merge("localmodelnodes", "n1", {"status": {"observedGeneration": 1}}, "status")
+    assert bench.broken == ["S9"]
