@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import aiohttp
 import msgspec
+
+from cachecore.errors import SourceUnavailable
+from cachesim.localcluster.s3_door import COUNTERS_PATH
 
 
 class S3Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +37,15 @@ class LocalS3(msgspec.Struct, frozen=True, kw_only=True):
             "AWS_DEFAULT_REGION": self.region,
         }
 
+    @property
+    def counters_url(self) -> str:
+        return self.endpoint_url + COUNTERS_PATH
+
     async def counters(self) -> S3Counters:
         """The counters now. Asking is not counted."""
-        raise NotImplementedError
+        try:
+            async with aiohttp.ClientSession() as session, session.get(self.counters_url) as response:
+                response.raise_for_status()
+                return msgspec.json.decode(await response.read(), type=S3Counters)
+        except (aiohttp.ClientError, OSError) as error:
+            raise SourceUnavailable(f"S3 at {self.endpoint_url} does not answer: {error}") from error

@@ -203,7 +203,7 @@ async def _body(request: Request) -> bytes:
     received = bytearray()
     async for piece in request.stream():
         received += piece
-        check_size(received)
+        check_size(len(received))
     return bytes(received)
 
 

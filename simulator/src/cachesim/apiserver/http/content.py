@@ -67,7 +67,7 @@ def decode_object(body: bytes, content_type: str) -> JsonObject:
 
 def decode(body: bytes, content_type: str) -> Any:
     """JSON or YAML, by its content type (JSON when there is none)."""
-    check_size(body)
+    check_size(len(body))
     media_type = media_type_of(content_type) or JSON
     if media_type == PROTOBUF:
         raise unsupported_media_type(
@@ -105,8 +105,8 @@ def media_type_of(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def check_size(body: bytes) -> None:
-    if len(body) > MOST_BODY_BYTES:
+def check_size(size_bytes: int) -> None:
+    if size_bytes > MOST_BODY_BYTES:
         raise Invalid(
             f"Request entity too large: limit is {MOST_BODY_BYTES}", status_code=413, reason="RequestEntityTooLarge"
         )

@@ -90,9 +90,8 @@ def _schema(resource_type: ResourceType) -> JsonObject:
         "kind": {"type": "string", "description": "The kind of this object, in CamelCase."},
         "metadata": {"description": "Standard metadata.", "allOf": [{"$ref": f"#/components/schemas/{META_NAME}"}]},
     }
-    for name, schema in (own.get("properties") or {}).items():
-        if name not in properties:
-            properties[name] = schema
+    for name, own_property in (own.get("properties") or {}).items():
+        properties.setdefault(name, own_property)
     schema: JsonObject = {key: value for key, value in own.items() if key != "properties"}
     schema |= {"type": "object", "properties": properties}
     schema["x-kubernetes-group-version-kind"] = [_kind(resource_type)]

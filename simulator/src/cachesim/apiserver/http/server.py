@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Self
 
 import uvicorn
@@ -19,7 +20,8 @@ from cachesim.apiserver.server import ApiServer
 class HttpFront:
     """`async with HttpFront(server) as front:` the server is reached at `front.url`.
 
-    `users_by_token` None lets everybody in as the admin. A port of 0 is any free one.
+    `users_by_token` None lets everybody in as the admin. A port of 0 is any free one. With `tls` (the files of a
+    certificate and of its key) it speaks HTTPS: kubectl sends no token over plain HTTP.
     """
 
     def __init__(
@@ -30,12 +32,13 @@ class HttpFront:
         port: int = 0,
         users_by_token: Mapping[str, str] | None = None,
         pod_logs: PodLogs | None = None,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
         self._server = server
         self._socket = bind(address, port)
         host, bound_port = self._socket.getsockname()[:2]
         self.port: int = bound_port
-        self.url = f"http://{host}:{bound_port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{bound_port}"
         config = uvicorn.Config(
             create_app(server, users_by_token=users_by_token, pod_logs=pod_logs),
             lifespan="off",
@@ -44,6 +47,8 @@ class HttpFront:
             server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
+            ssl_certfile=tls[0] if tls else None,
+            ssl_keyfile=tls[1] if tls else None,
         )
         self._uvicorn = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None

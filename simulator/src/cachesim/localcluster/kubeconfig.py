@@ -1,0 +1,34 @@
+"""Kubeconfig files: one for the person, one for each service."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import yaml
+
+from cachecore.errors import InvalidInput
+
+_NAME = "localmodel"
+
+
+def write_kubeconfig(path: Path, *, url: str, authority: bytes, user: str, token: str) -> None:
+    """Readable by its owner alone, as it holds a token; `authority` is the PEM of who signed the server's certificate. Raises InvalidInput when it can't be written."""
+    cluster = {"server": url, "certificate-authority-data": base64.b64encode(authority).decode()}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": _NAME, "cluster": cluster}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": user}}],
+        "current-context": _NAME,
+    }
+    text = yaml.safe_dump(content, sort_keys=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise InvalidInput(f"cannot write the kubeconfig {path}: {error.strerror}") from error
