@@ -36,6 +36,13 @@ CALLS = frozenset({"open", "input", "datetime.now", "datetime.utcnow", "datetime
 ALLOWED = {
     "cachecore.adapters": "the adapters: they translate the world into the ports",
     "cachecore.testing": "the fakes and the runners of tests",
+    "cachesim.apiserver.http": "the API server's front: sockets, TLS and uvicorn around the core, which has none",
+    "cachesim.containers.isolation": "asks the kernel for mount namespaces",
+    "cachesim.containers.launcher": "runs inside a container's process",
+    "cachesim.containers.processes": "the adapter of the containers' port to processes",
+    "cachesim.containers.reader": "the program of a container",
+    "cachesim.containers.storage_initializer": "the program of a container",
+    "cachesim.definitions": "reads the CustomResourceDefinitions, before anything runs",
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
     "cachesim.simulation.scenario": "reads the scenario file, before there is a simulation",
 }
