@@ -12,6 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from cachesim.definitions import load_definitions
+
 PACKAGES = {
     "libs/cachecore": ("localmodel-core", "cachecore"),
     "services/manager": ("localmodel-manager", "cachemanager"),
@@ -62,6 +64,11 @@ def test_each_command_that_a_distribution_installs_can_be_called(repository: Pat
     for target in pyproject(repository / folder)["project"].get("scripts", {}).values():
         module, function = target.split(":")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_installed_simulator_brings_the_definitions_of_the_four_kinds() -> None:
+    kinds = {definition["spec"]["names"]["kind"] for definition in load_definitions()}
+    assert kinds == {"LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode", "LocalModelNodeGroup"}
 
 
 def test_all_distributions_have_one_version(repository: Path) -> None:
