@@ -70,8 +70,8 @@ class _Miss(msgspec.Struct, frozen=True):
 def admit(pod: JsonObject, *, namespace: str, catalog: Catalog, agent_image: str) -> Admission:
     """Mount the cached copies of the pod's models; leave alone what no cache can serve."""
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
-    # KServe takes the mere presence for a yes; only a clear no is taken for one here.
-    if annotations.get(DISABLE_LOCAL_MODEL_ANNOTATION, "false") != "false":
+    # As KServe has it, whatever the value.
+    if DISABLE_LOCAL_MODEL_ANNOTATION in annotations:
         return Admission(reason=Reason.DISABLED, message=f"{DISABLE_LOCAL_MODEL_ANNOTATION} is set")
     edit = PodEdit(pod)
     choice = _Choice(pod, namespace, catalog)
