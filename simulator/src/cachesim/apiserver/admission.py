@@ -61,9 +61,10 @@ class Admission:
         return bool(len(self._store.table(MUTATING_WEBHOOK)) or len(self._store.table(VALIDATING_WEBHOOK)))
 
     async def mutate(self, attempt: Attempt) -> tuple[JsonObject, tuple[str, ...]]:
-        """Each webhook once, in order; those with reinvocationPolicy IfNeeded once more when others changed the object."""
+        """Each webhook once, in order; once more those that ask for it, when others changed the object after them."""
+        if attempt.item is None:
+            raise ValueError("a deletion has nothing to mutate")
         item = attempt.item
-        assert item is not None
         warnings: list[str] = []
         seen: list[tuple[JsonObject, JsonObject]] = []
         for webhook in self._webhooks(MUTATING_WEBHOOK):

@@ -204,15 +204,20 @@ def _apply_conflict(resource_type: ResourceType, current: JsonObject, found: lis
         for manager, path in found
     ]
     count = "1 conflict" if len(found) == 1 else f"{len(found)} conflicts"
-    if len({manager for manager, _ in found}) == 1:
-        first = found[0][0]
-        listed = display(found[0][1])
-        if len(found) > 1:
-            listed = "\n" + "\n".join(f"- {display(path)}" for _, path in found)
-        message = f'Apply failed with {count}: {"conflict" if len(found) == 1 else "conflicts"} with "{first.name}"{_by(first)}: {listed}'
+    first = found[0][0]
+    if len(found) == 1:
+        listed = f'conflict with "{first.name}"{_by(first)}: {display(found[0][1])}'
+    elif all(manager == first for manager, _ in found):
+        lines = "".join(f"\n- {display(path)}" for _, path in found)
+        listed = f'conflicts with "{first.name}"{_by(first)}:{lines}'
     else:
-        lines = [f'conflict with "{manager.name}"{_by(manager)}: {display(path)}' for manager, path in found]
-        message = f"Apply failed with {count}: " + "\n".join(lines)
+        managers = dict.fromkeys(manager for manager, _ in found)
+        listed = "\n".join(
+            f'conflicts with "{manager.name}"{_by(manager)}:'
+            + "".join(f"\n- {display(path)}" for each, path in found if each == manager)
+            for manager in managers
+        )
+    message = f"Apply failed with {count}: {listed}"
     details = {"name": current["metadata"]["name"], "group": resource_type.group, "kind": resource_type.plural}
     return with_details(Conflict(message), {**{k: v for k, v in details.items() if v}, "causes": causes})
 

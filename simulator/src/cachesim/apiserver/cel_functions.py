@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import ipaddress
+import itertools
 import re
 import urllib.parse
 from collections.abc import Callable
@@ -142,7 +143,7 @@ def _last_index_of(value: Any, wanted: Any) -> int:
 
 
 def _is_sorted(values: list[Any]) -> bool:
-    return all(first <= second for first, second in zip(values, values[1:], strict=False))
+    return all(first <= second for first, second in itertools.pairwise(values))
 
 
 def _replace(text: str, old: str, new: str, limit: int = -1) -> str:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from cachecore.ports import Patch, ResourceList, WatchEvent, WatchEventType
-from cachecore.resources.meta import Resource, to_object
+from cachecore.resources.meta import Resource, encode
 from cachesim.apiserver.decoded import Decoded
 from cachesim.apiserver.options import DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
@@ -97,14 +97,14 @@ class InMemoryClient:
 
     async def create(self, resource: R) -> R:
         kind = type(resource)
-        body = to_object(resource)
+        body = _body(resource)
         answer = await self._server.create(self._type(kind), body, namespace=resource.namespace, options=self._options)
         return self._decode(kind, answer.object)
 
     async def update(self, resource: R) -> R:
         kind = type(resource)
         answer = await self._server.update(
-            self._type(kind), resource.name, to_object(resource), namespace=resource.namespace, options=self._options
+            self._type(kind), resource.name, _body(resource), namespace=resource.namespace, options=self._options
         )
         return self._decode(kind, answer.object)
 
@@ -113,7 +113,7 @@ class InMemoryClient:
         answer = await self._server.update(
             self._type(kind),
             resource.name,
-            to_object(resource),
+            _body(resource),
             namespace=resource.namespace,
             subresource="status",
             options=self._options,
@@ -142,8 +142,10 @@ class InMemoryClient:
         uid: str = "",
         resource_version: str = "",
         propagation: str = "Background",
+        grace_period_seconds: int | None = None,
     ) -> None:
         options = DeleteOptions(
+            grace_period_seconds=grace_period_seconds,
             uid=uid,
             resource_version=resource_version,
             propagation_policy=propagation,
@@ -157,6 +159,12 @@ class InMemoryClient:
 
     def _decode(self, kind: type[R], item: JsonObject) -> R:
         return self._server.decoded.get(kind, item)
+
+
+def _body(resource: Resource) -> JsonObject:
+    """The object as a request would carry it: by way of JSON, so that it has JSON's types and no others."""
+    body: JsonObject = msgspec.json.decode(encode(resource))
+    return body
 
 
 def _event_resource(kind: type[R], event: JsonObject, decoded: Decoded) -> R:

@@ -42,8 +42,11 @@ class AdmissionChain(Protocol):
 class KindRules(Protocol):
     """What a schema says of its objects."""
 
-    def decode(self, item: JsonObject) -> tuple[JsonObject, list[str]]:
-        """The object pruned and defaulted, and the paths of the unknown fields that went."""
+    def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
+        """The object pruned and defaulted, and the paths of the unknown fields that went.
+
+        What it shares with `previous`, the stored object, has been through this before and is taken as it is.
+        """
         ...
 
     def validate(self, item: JsonObject, previous: JsonObject | None) -> list[FieldError]: ...

@@ -93,7 +93,7 @@ def _type_of(spec: JsonObject, version: JsonObject) -> ResourceType:
 class DefinitionRules:
     """What makes a definition itself acceptable."""
 
-    def decode(self, item: JsonObject) -> tuple[JsonObject, list[str]]:
+    def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
         return item, []
 
     def validate(self, item: JsonObject, previous: JsonObject | None) -> list[FieldError]:

@@ -102,8 +102,8 @@ def metadata_update_errors(metadata: JsonObject, previous: JsonObject) -> list[F
         added = sorted(set(metadata.get("finalizers") or []).difference(before))
         if added:
             listed = ", ".join(quote(each) for each in added)
-            detail = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
-            errors.append(forbidden_field("metadata.finalizers", detail))
+            detail = "no new finalizers can be added if the object is being deleted, found new finalizers"
+            errors.append(forbidden_field("metadata.finalizers", f"{detail} []string{{{listed}}}"))
     return errors
 
 
@@ -175,9 +175,8 @@ def _owner_errors(references: list[JsonObject]) -> list[FieldError]:
     controllers: list[str] = []
     for index, reference in enumerate(references):
         path = f"metadata.ownerReferences[{index}]"
-        for field in ("apiVersion", "kind", "name", "uid"):
-            if not reference.get(field):
-                errors.append(invalid(f"{path}.{field}", "", "must not be empty"))
+        missing = [field for field in ("apiVersion", "kind", "name", "uid") if not reference.get(field)]
+        errors += [invalid(f"{path}.{field}", "", "must not be empty") for field in missing]
         if reference.get("controller"):
             controllers.append(f"{reference.get('kind')}/{reference.get('name')}")
     if len(controllers) > 1:

@@ -12,7 +12,7 @@ JsonObject: TypeAlias = dict[str, Any]
 
 
 class PrinterColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """One column of `kubectl get`: `json_path` as a CRD spells it (`.status.phase`); priority 1 shows with `-o wide`."""
+    """One column of `kubectl get`: `json_path` as a CRD spells it (`.status.phase`); priority 1 is for `-o wide`."""
 
     name: str
     type: str

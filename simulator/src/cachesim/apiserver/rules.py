@@ -26,10 +26,10 @@ class SchemaRules:
         self._root = SchemaNode(schema)
         self._evaluator = Evaluator()
 
-    def decode(self, item: JsonObject) -> tuple[JsonObject, list[str]]:
+    def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
         unknown: list[str] = []
-        pruned = prune(item, self._root, "", unknown, root=True)
-        return fill_defaults(pruned, self._root), sorted(unknown)
+        pruned = prune(item, previous, self._root, "", unknown, root=True)
+        return fill_defaults(pruned, previous, self._root), sorted(unknown)
 
     def validate(self, item: JsonObject, previous: JsonObject | None) -> list[FieldError]:
         errors: list[FieldError] = []
@@ -57,7 +57,10 @@ class SchemaRules:
             self._check_fields(value, previous, node, path, errors)
         elif isinstance(value, list) and node.items is not None:
             by_key = correlated(node, previous)
+            unchanged = {id(item) for item in previous} if isinstance(previous, list) else set()
             for index, item in enumerate(value):
+                if id(item) in unchanged:
+                    continue
                 stored = by_key.get(item_identity(node, item)) if by_key and isinstance(item, dict) else None
                 self._check(item, stored, node.items, f"{path}[{index}]", errors)
 

@@ -1,6 +1,6 @@
 """Structural schemas, compiled once: pruning, defaulting and validation walk the same nodes.
 
-Each walk returns the very object that it got when nothing had to change, and skips what is shared with the stored object.
+Each walk returns the very object that it got when nothing had to change, and skips what it shares with the stored one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from cachesim.apiserver.cel import CompiledRule, compile_rules
 from cachesim.apiserver.resources import JsonObject
 
 _ABSENT: Any = object()
+_OF_EVERY_RESOURCE = frozenset({"apiVersion", "kind", "metadata"})
 
 
 class SchemaNode:
@@ -46,6 +47,7 @@ class SchemaNode:
         }
         self.negated: SchemaNode | None = SchemaNode(schema["not"]) if schema.get("not") else None
         self.has_defaults: bool = self._any(lambda node: node.default is not _ABSENT)
+        self.defaulted = [(name, inner) for name, inner in self.properties.items() if inner.has_defaults]
         self.has_rules: bool = self._any(lambda node: bool(node.rules))
 
     def child(self, field: str) -> SchemaNode | None:
@@ -57,21 +59,30 @@ class SchemaNode:
         return bool(test(self)) or any(node._any(test) for node in inner if node is not None)
 
 
-def prune(value: Any, node: SchemaNode, path: str, unknown: list[str], *, root: bool = False) -> Any:
+def prune(value: Any, previous: Any, node: SchemaNode, path: str, unknown: list[str], *, root: bool = False) -> Any:
     """The value without what the schema does not know; each path that went is added to `unknown`."""
+    if value is previous:
+        return value
     if isinstance(value, dict):
-        return _prune_object(value, node, path, unknown, root or node.embedded)
+        return _prune_object(value, previous, node, path, unknown, root or node.embedded)
     if isinstance(value, list) and node.items is not None:
-        pruned = [prune(item, node.items, f"{path}[{index}]", unknown) for index, item in enumerate(value)]
+        stored = previous if isinstance(previous, list) else []
+        pruned = [
+            prune(item, stored[index] if index < len(stored) else _ABSENT, node.items, f"{path}[{index}]", unknown)
+            for index, item in enumerate(value)
+        ]
         return value if _same(pruned, value) else pruned
     return value
 
 
-def _prune_object(value: JsonObject, node: SchemaNode, path: str, unknown: list[str], is_resource: bool) -> JsonObject:
+def _prune_object(
+    value: JsonObject, previous: Any, node: SchemaNode, path: str, unknown: list[str], is_resource: bool
+) -> JsonObject:
+    stored = previous if isinstance(previous, dict) else {}
     pruned: JsonObject = {}
     changed = False
     for field, inner in value.items():
-        if is_resource and field in ("apiVersion", "kind", "metadata"):
+        if stored.get(field, _ABSENT) is inner or (is_resource and field in _OF_EVERY_RESOURCE):
             pruned[field] = inner
             continue
         child = node.child(field)
@@ -82,36 +93,44 @@ def _prune_object(value: JsonObject, node: SchemaNode, path: str, unknown: list[
                 unknown.append(f"{path}.{field}" if path else field)
                 changed = True
             continue
-        kept = prune(inner, child, f"{path}.{field}" if path else field, unknown)
+        kept = prune(inner, stored.get(field, _ABSENT), child, f"{path}.{field}" if path else field, unknown)
         changed = changed or kept is not inner
         pruned[field] = kept
     return pruned if changed else value
 
 
-def fill_defaults(value: Any, node: SchemaNode) -> Any:
+def fill_defaults(value: Any, previous: Any, node: SchemaNode) -> Any:
     """The value with the schema's defaults where fields are absent, or null without leave to be."""
-    if not node.has_defaults:
+    if not node.has_defaults or value is previous:
         return value
     if isinstance(value, dict):
-        filled = dict(value)
-        for field, child in node.properties.items():
-            present = filled.get(field, _ABSENT)
-            if present is None and not child.nullable and child.default is not _ABSENT:
-                present = _ABSENT
-            if present is _ABSENT and child.default is not _ABSENT:
-                present = child.default
-            if present is not _ABSENT:
-                filled[field] = fill_defaults(present, child)
-        if node.additional is not None:
-            for field, inner in value.items():
-                if field not in node.properties:
-                    filled[field] = fill_defaults(inner, node.additional)
-        same = len(filled) == len(value) and all(filled[field] is value[field] for field in value)
-        return value if same else filled
+        return _fill_object(value, previous if isinstance(previous, dict) else {}, node)
     if isinstance(value, list) and node.items is not None:
-        items = [fill_defaults(item, node.items) for item in value]
+        stored = previous if isinstance(previous, list) else []
+        items = [
+            fill_defaults(item, stored[index] if index < len(stored) else _ABSENT, node.items)
+            for index, item in enumerate(value)
+        ]
         return value if _same(items, value) else items
     return value
+
+
+def _fill_object(value: JsonObject, stored: JsonObject, node: SchemaNode) -> JsonObject:
+    filled = dict(value)
+    for field, child in node.defaulted:
+        present = filled.get(field, _ABSENT)
+        if present is None and not child.nullable and child.default is not _ABSENT:
+            present = _ABSENT
+        if present is _ABSENT and child.default is not _ABSENT:
+            present = child.default
+        if present is not _ABSENT:
+            filled[field] = fill_defaults(present, stored.get(field, _ABSENT), child)
+    if node.additional is not None:
+        for field, inner in value.items():
+            if field not in node.properties:
+                filled[field] = fill_defaults(inner, stored.get(field, _ABSENT), node.additional)
+    same = len(filled) == len(value) and all(filled[field] is value[field] for field in value)
+    return value if same else filled
 
 
 def _same(new: list[Any], old: list[Any]) -> bool:

@@ -57,12 +57,13 @@ def parse_label_selector(text: str) -> Requirements:
 
 def requirements_of(selector: JsonObject | None) -> Requirements:
     """A metav1.LabelSelector object as requirements; None matches nothing that it could say, so everything."""
-    found: list[Requirement] = []
-    for key, value in ((selector or {}).get("matchLabels") or {}).items():
-        found.append(Requirement(key, "in", (value,)))
+    labels = (selector or {}).get("matchLabels") or {}
+    found = [Requirement(key, "in", (value,)) for key, value in labels.items()]
     operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "absent"}
-    for each in (selector or {}).get("matchExpressions") or []:
-        found.append(Requirement(each["key"], operators[each["operator"]], tuple(each.get("values") or ())))
+    found += [
+        Requirement(each["key"], operators[each["operator"]], tuple(each.get("values") or ()))
+        for each in (selector or {}).get("matchExpressions") or []
+    ]
     return tuple(found)
 
 

@@ -32,8 +32,9 @@ _NO_DELETE_OPTIONS = DeleteOptions()
 class ApiServer:
     """One cluster's API. Objects that go in and come out are shared with the store: nobody changes them in place.
 
-    `watch_history_events` bounds, per kind, how far back a watch can resume. `bookmark_interval_seconds` is how often an
-    idle watch gets a bookmark. `track_managed_fields` False saves the cost of field ownership where only appliers need it.
+    `watch_history_events` bounds, per kind, how far back a watch can resume. `bookmark_interval_seconds` is how often
+    an idle watch gets a bookmark. `track_managed_fields` False saves the cost of knowing which fields an update owns;
+    what was applied is known all the same.
     """
 
     def __init__(

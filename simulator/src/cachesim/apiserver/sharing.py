@@ -15,34 +15,19 @@ def share(new: Any, old: Any) -> Any:
     kind = type(new)
     if kind is not type(old):
         return new
+    # Comparing is done in C: looking at equal parts twice costs less than walking them once. 1 == 1.0 is let pass.
+    if new == old:
+        return old
     if kind is dict:
         return _share_object(new, old)
-    if kind is list:
-        return _share_list(new, old)
-    return old if new == old else new
+    return _share_list(new, old) if kind is list else new
 
 
 def _share_object(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
-    same = len(new) == len(old)
-    shared: dict[str, Any] = {}
-    for key, value in new.items():
-        before = old.get(key, _ABSENT)
-        if before is _ABSENT:
-            same = False
-            shared[key] = value
-            continue
-        kept = share(value, before)
-        same = same and kept is before
-        shared[key] = kept
-    return old if same else shared
+    return {key: share(value, old[key]) if key in old else value for key, value in new.items()}
 
 
 def _share_list(new: list[Any], old: list[Any]) -> list[Any]:
     shared = [share(value, before) for value, before in zip(new, old, strict=False)]
-    if len(new) == len(old) and all(kept is before for kept, before in zip(shared, old, strict=True)):
-        return old
     shared.extend(new[len(shared) :])
     return shared
-
-
-_ABSENT: Any = object()

@@ -5,6 +5,7 @@ A part that is shared with the stored object was valid when it was stored, and i
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from typing import Any
 
@@ -78,9 +79,8 @@ def _validate_object(
     value: dict[str, Any], previous: Any, node: SchemaNode, path: str, errors: list[FieldError], is_resource: bool
 ) -> None:
     before = previous if isinstance(previous, dict) else {}
-    for field in node.required:
-        if field not in value:
-            errors.append(required(f"{path}.{field}" if path else field))
+    missing = [field for field in node.required if field not in value]
+    errors += [required(f"{path}.{field}" if path else field) for field in missing]
     for field, inner in value.items():
         if is_resource and field == "metadata":
             continue
@@ -122,15 +122,28 @@ def _validate_list(value: list[Any], previous: Any, node: SchemaNode, path: str,
     if node.items is None:
         return
     stored = previous if isinstance(previous, list) else []
-    by_key = correlated(node, previous)
+    by_key: dict[str, Any] | None = None
     for index, item in enumerate(value):
         before = stored[index] if index < len(stored) else None
-        if before is not item and by_key and isinstance(item, dict):
+        if before is item:
+            continue
+        if node.list_type == "map" and isinstance(item, dict) and not _same_key(node, item, before):
+            by_key = correlated(node, previous) if by_key is None else by_key
             before = by_key.get(item_identity(node, item))
         validate(item, before, node.items, f"{path}[{index}]", errors)
 
 
+def _same_key(node: SchemaNode, item: dict[str, Any], before: Any) -> bool:
+    return isinstance(before, dict) and all(item.get(key) == before.get(key) for key in node.map_keys)
+
+
 def _validate_unique(value: list[Any], node: SchemaNode, path: str, errors: list[FieldError]) -> None:
+    keys: list[Any] = value
+    if node.list_type == "map":
+        keys = [tuple([item.get(key) for key in node.map_keys]) for item in value if isinstance(item, dict)]
+    with contextlib.suppress(TypeError):  # a key that is a map or a list: the slow way compares it all the same
+        if len(set(keys)) == len(keys):
+            return
     seen: dict[str, None] = {}
     for index, item in enumerate(value):
         if node.list_type == "map":

@@ -1,7 +1,7 @@
 """Creating and changing objects: one pipeline, whichever verb began it.
 
-decode -> metadata rules -> mutating admission -> validation -> validating admission -> commit. Only admission awaits; when
-another write came in between, the pipeline starts again from the object as it then is.
+decode -> metadata rules -> mutating admission -> validation -> validating admission -> commit. Only admission awaits;
+when another write came in between, the pipeline starts again from the object as it then is.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Writer:
     ) -> Answer:
         """`tracked` False: the body's managedFields are the writer's own, as apply made them."""
         new = self._new(resource_type, body, namespace, keeps_owners=not tracked)
-        item, unknown = self._decode(resource_type, new)
+        item, unknown = self._decode(resource_type, new, None)
         warnings = _unknown_field_warnings(unknown, options)
         metadata = item["metadata"]
         name, namespace = metadata.get("name", ""), metadata.get("namespace", "")
@@ -110,9 +110,8 @@ class Writer:
                 raise not_found(resource_type, name)
             candidate = transform(current)
             self._check_precondition(resource_type, name, candidate, current, unconditional)
-            candidate, unknown = self._decode(resource_type, candidate)
+            candidate, unknown = self._merged(resource_type, candidate, current, subresource, keeps_owners=not tracked)
             warnings = _unknown_field_warnings(unknown, options)
-            candidate = self._merged(resource_type, candidate, current, subresource, keeps_owners=not tracked)
             attempt = Attempt(
                 operation="UPDATE",
                 resource_type=resource_type,
@@ -125,14 +124,14 @@ class Writer:
             )
             mutated, admitted = await self._mutate(attempt, candidate)
             if mutated is not candidate:
-                candidate = self._merged(resource_type, mutated, current, subresource, keeps_owners=not tracked)
+                candidate, _ = self._merged(resource_type, mutated, current, subresource, keeps_owners=not tracked)
             warnings += admitted
             self._check_update(resource_type, name, candidate, current)
             warnings += await self._validate(attempt, candidate)
             if self._context.store.get(resource_type, namespace, name) is not current:
                 continue
-            if tracked:
-                candidate = share(self._track(attempt, candidate), current)
+            if tracked and candidate is not current:
+                candidate = self._track(attempt, candidate)
             return Answer(self._commit_update(resource_type, candidate, current, options), warnings)
         raise modified(resource_type, name)
 
@@ -169,11 +168,13 @@ class Writer:
             item = {**item, "metadata": {**item["metadata"], "generation": 1}}
         return item
 
-    def _decode(self, resource_type: ResourceType, item: JsonObject) -> tuple[JsonObject, list[str]]:
+    def _decode(
+        self, resource_type: ResourceType, item: JsonObject, previous: JsonObject | None
+    ) -> tuple[JsonObject, list[str]]:
         if not resource_type.custom:
             return kinds.default(resource_type, item), []
         rules = self._context.rules.rules(resource_type)
-        return (item, []) if rules is None else rules.decode(item)
+        return (item, []) if rules is None else rules.decode(item, previous)
 
     def _schema_errors(
         self, resource_type: ResourceType, item: JsonObject, previous: JsonObject | None
@@ -235,8 +236,8 @@ class Writer:
         subresource: str,
         *,
         keeps_owners: bool,
-    ) -> JsonObject:
-        """The candidate with everything that this (sub)resource may not write taken from the stored object."""
+    ) -> tuple[JsonObject, list[str]]:
+        """The candidate, decoded, with what this (sub)resource may not write taken from the stored object."""
         given = candidate.get("metadata") or {}
         metadata = carry_over(given, current["metadata"])
         if keeps_owners and "managedFields" in given:
@@ -257,10 +258,14 @@ class Writer:
                 merged.pop("status", None)
                 if "status" in current:
                     merged["status"] = current["status"]
-        merged = share(merged, current)
+        shared = share(merged, current)
+        merged, unknown = self._decode(resource_type, shared, current)
+        if merged is not shared:
+            # A default that the candidate left out may have made it what is stored.
+            merged = share(merged, current)
         if not subresource and merged is not current and _tracks_generation(resource_type):
             merged = _with_generation(resource_type, merged, current)
-        return merged
+        return merged, unknown
 
     def _check_update(self, resource_type: ResourceType, name: str, candidate: JsonObject, current: JsonObject) -> None:
         if candidate is current:
@@ -289,7 +294,9 @@ class Writer:
         mutated, warnings = await admission.mutate(attempt)
         if mutated is item:
             return item, warnings
-        return self._decode(attempt.resource_type, mutated)[0], warnings
+        if attempt.previous is not None:
+            return mutated, warnings
+        return self._decode(attempt.resource_type, mutated, None)[0], warnings
 
     async def _validate(self, attempt: Attempt, item: JsonObject) -> tuple[str, ...]:
         admission = self._context.admission

@@ -12,7 +12,7 @@ from typing import Self
 import aiohttp
 import msgspec
 
-from cachecore.errors import ApiUnavailable
+from cachesim.apiserver.admission import WebhookFailure
 from cachesim.apiserver.http.content import JSON, encode
 from cachesim.apiserver.resources import JsonObject
 
@@ -33,7 +33,7 @@ ServiceLookup = Callable[[str, str, int], ServiceAddress | None]
 class HttpsAdmissionCaller:
     """Posts reviews to `clientConfig.url`, or to where `services` finds `clientConfig.service`.
 
-    Raises ApiUnavailable when the webhook can't be asked or does not answer with a review; what that means for the
+    Raises WebhookFailure when the webhook can't be asked or does not answer with a review; what that means for the
     request (failurePolicy) is for the caller to decide.
     """
 
@@ -49,11 +49,11 @@ class HttpsAdmissionCaller:
         try:
             answer = await self._post(url, server_name, configuration.get("caBundle", ""), encode(review), seconds)
         except TimeoutError as error:
-            raise ApiUnavailable(f'failed to call webhook: Post "{url}": no answer within {seconds} s') from error
+            raise WebhookFailure(f'failed to call webhook: Post "{url}": no answer within {seconds} s') from error
         except (aiohttp.ClientError, OSError, ssl.SSLError, binascii.Error, ValueError) as error:
-            raise ApiUnavailable(f'failed to call webhook: Post "{url}": {error}') from error
+            raise WebhookFailure(f'failed to call webhook: Post "{url}": {error}') from error
         if not isinstance(answer, dict):
-            raise ApiUnavailable(f'failed to call webhook: Post "{url}": the answer is no AdmissionReview')
+            raise WebhookFailure(f'failed to call webhook: Post "{url}": the answer is no AdmissionReview')
         return answer
 
     async def close(self) -> None:
@@ -75,7 +75,7 @@ class HttpsAdmissionCaller:
         namespace, name, port = service.get("namespace", ""), service.get("name", ""), service.get("port", 443)
         found = None if self._services is None else self._services(namespace, name, port)
         if found is None:
-            raise ApiUnavailable(f'failed to call webhook: no endpoints available for service "{namespace}/{name}"')
+            raise WebhookFailure(f'failed to call webhook: no endpoints available for service "{namespace}/{name}"')
         path = str(service.get("path") or "/").lstrip("/")
         return f"https://{found.host}:{found.port}/{path}", f"{name}.{namespace}.svc"
 
