@@ -123,9 +123,16 @@ class LaggedClient:
         uid: str = "",
         resource_version: str = "",
         propagation: str = "Background",
+        grace_period_seconds: int | None = None,
     ) -> None:
         await self.lag()
         await self._client.delete(
-            kind, name, namespace=namespace, uid=uid, resource_version=resource_version, propagation=propagation
+            kind,
+            name,
+            namespace=namespace,
+            uid=uid,
+            resource_version=resource_version,
+            propagation=propagation,
+            grace_period_seconds=grace_period_seconds,
         )
         await self.lag()

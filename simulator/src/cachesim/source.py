@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import blake3
 import msgspec
 
@@ -73,24 +75,47 @@ class SimulatedStores:
         return SimulatedStore(self._runtime, self._world)
 
 
+class PartObserver(Protocol):
+    """Is told when a part begins to move, and when it no longer does."""
+
+    def part_started(self, node: str, path: str, offset_bytes: int) -> None: ...
+
+    def part_ended(self, node: str, path: str, offset_bytes: int) -> None: ...
+
+
 class FlowMover:
     """The PartMover port of one host: one flow from S3 over the node's network card to its disk."""
 
     def __init__(
-        self, runtime: SimpyRuntime, network: Network, world: SourceWorld, disk: SimulatedDisk, *links: Link
+        self,
+        runtime: SimpyRuntime,
+        network: Network,
+        world: SourceWorld,
+        disk: SimulatedDisk,
+        *links: Link,
+        node: str = "",
+        observer: PartObserver | None = None,
     ) -> None:
         self._runtime = runtime
         self._network = network
         self._world = world
         self._disk = disk
         self._links = links
+        self._node = node
+        self._observer = observer
 
     async def move(
         self, store: ObjectStore, source: ObjectInfo, offset_bytes: int, length_bytes: int, path: str
     ) -> str:
-        await self._runtime.sleep(self._world.latency_seconds)
-        self._world.requests += 1
-        await self._network.transfer(self._runtime, length_bytes, self._world.link, *self._links)
+        if self._observer is not None:
+            self._observer.part_started(self._node, path, offset_bytes)
+        try:
+            await self._runtime.sleep(self._world.latency_seconds)
+            self._world.requests += 1
+            await self._network.transfer(self._runtime, length_bytes, self._world.link, *self._links)
+        finally:
+            if self._observer is not None:
+                self._observer.part_ended(self._node, path, offset_bytes)
         self._world.bytes_served += length_bytes
         token = part_token(source, offset_bytes, length_bytes)
         await self._disk.write_part(path, offset_bytes, length_bytes, token)
