@@ -37,6 +37,7 @@ ALLOWED = {
     "cachecore.adapters": "the adapters: they translate the world into the ports",
     "cachecore.testing": "the fakes and the runners of tests",
     "cachesim.apiserver.http": "the API server's front: sockets, TLS and uvicorn around the core, which has none",
+    "cachesim.commands": "the command line: arguments, files and the terminal",
     "cachesim.containers.isolation": "asks the kernel for mount namespaces",
     "cachesim.containers.launcher": "runs inside a container's process",
     "cachesim.containers.processes": "the adapter of the containers' port to processes",
@@ -44,6 +45,7 @@ ALLOWED = {
     "cachesim.containers.storage_initializer": "the program of a container",
     "cachesim.definitions": "reads the CustomResourceDefinitions, before anything runs",
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
+    "cachesim.simulation.run": "times, by the wall clock, how long a whole simulation took",
     "cachesim.simulation.scenario": "reads the scenario file, before there is a simulation",
 }
 
