@@ -37,12 +37,12 @@ READ_ATTEMPTS = 4
 LONGEST_RETRY_AFTER_SECONDS = 30.0
 
 
-class _ListMeta(msgspec.Struct, rename="camel"):
+class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class _List(msgspec.Struct, Generic[R]):
+class _List(msgspec.Struct, Generic[R], frozen=True):
     items: tuple[R, ...] | None = None
     metadata: _ListMeta = _ListMeta()
 

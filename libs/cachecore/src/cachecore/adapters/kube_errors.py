@@ -30,11 +30,11 @@ _BY_STATUS_CODE: dict[int, type[ApiError]] = {
 }
 
 
-class _StatusDetails(msgspec.Struct, rename="camel"):
+class _StatusDetails(msgspec.Struct, frozen=True, rename="camel"):
     retry_after_seconds: float = 0.0
 
 
-class Status(msgspec.Struct, rename="camel"):
+class Status(msgspec.Struct, frozen=True, rename="camel"):
     """metav1.Status, as far as it tells errors apart."""
 
     code: int = 0

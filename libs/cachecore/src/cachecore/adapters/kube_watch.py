@@ -17,16 +17,16 @@ from cachecore.resources.meta import ObjectMeta, Resource
 R = TypeVar("R", bound=Resource)
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, frozen=True):
     type: str
     object: msgspec.Raw
 
 
-class _BookmarkMeta(msgspec.Struct, rename="camel"):
+class _BookmarkMeta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str = ""
 
 
-class _Bookmark(msgspec.Struct):
+class _Bookmark(msgspec.Struct, frozen=True):
     metadata: _BookmarkMeta = _BookmarkMeta()
 
 
