@@ -47,6 +47,7 @@ ALLOWED = {
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
     "cachesim.simulation.run": "times, by the wall clock, how long a whole simulation took",
     "cachesim.simulation.scenario": "reads the scenario file, before there is a simulation",
+    "cachewebhook.server": "the webhook's front: sockets, TLS and uvicorn around the core, which has none",
 }
 
 

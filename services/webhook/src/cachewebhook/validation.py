@@ -40,13 +40,15 @@ _NAMED_AT_MOST = 3
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in the cluster beside the object in question.
 
-    `services` is None while it is not known which there are; then the caches' statuses are believed.
+    `services` has all of the kinds in `known_kinds`. Of the others it is not known which there are: the caches'
+    statuses are believed.
     """
 
     caches: tuple[LocalModelCache, ...] = ()
     namespace_caches: tuple[LocalModelNamespaceCache, ...] = ()
     groups: tuple[LocalModelNodeGroup, ...] = ()
-    services: tuple[Service, ...] | None = None
+    services: tuple[Service, ...] = ()
+    known_kinds: tuple[str, ...] = ()
 
     @property
     def all_caches(self) -> tuple[Cache, ...]:
@@ -239,14 +241,13 @@ def _validate_cache_deletion(cache: Cache, situation: Situation, user: str) -> V
 
 
 def _users(cache: Cache, situation: Situation) -> Iterator[str]:
-    if situation.services is None:
-        for kind, entries in (
-            ("InferenceService", cache.status.inference_services),
-            ("LLMInferenceService", cache.status.llm_inference_services),
-        ):
+    for kind, entries in (
+        ("InferenceService", cache.status.inference_services),
+        ("LLMInferenceService", cache.status.llm_inference_services),
+    ):
+        if kind not in situation.known_kinds:
             for entry in entries:
                 yield f"{kind} {entry.namespace}/{entry.name}"
-        return
     for service in situation.services:
         if not service.being_deleted and _uses(service, cache, situation):
             yield describe(service)
