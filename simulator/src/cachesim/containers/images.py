@@ -16,12 +16,12 @@ _HERE = PurePosixPath(__file__).parent
 
 
 def image_name(image: str) -> str:
-    """The last part of an image's repository: `storage-initializer` of `kserve/storage-initializer:v0.15@sha256:...`."""
+    """The last part of an image's repository: `storage-initializer` of `kserve/storage-initializer:v0.15`."""
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 class Images(msgspec.Struct, frozen=True, kw_only=True):
-    """`entrypoints` by image name, `commands` by the first word of a container's command. All others run as they are."""
+    """`entrypoints` by image name, `commands` by the first word of a command. All others run as they are."""
 
     entrypoints: Mapping[str, tuple[str, ...]]
     commands: Mapping[str, tuple[str, ...]]

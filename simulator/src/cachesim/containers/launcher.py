@@ -1,11 +1,11 @@
-"""What a container's process runs first: gives itself a root of its own with the mounts in it, then becomes the command.
+"""What a container's process runs first: makes a root of its own with the mounts in it, then becomes the command.
 
     python -I -S launcher.py SPECIFICATION
 
 The specification is a Python literal: `root` (an empty directory, "" for no namespace of its own), `user_namespace`,
-`mounts` [(source, target, read_only)], `argv`, `env`, `working_dir`, `parent`. The root is a tmpfs of bind mounts of this
-machine's directories, so that a mount target that isn't there can be made without leaving a trace; it can't be reached
-from outside, and goes with its last process. Only what starts fast is imported: this is on the way of each pod.
+`mounts` [(source, target, read_only)], `argv`, `env`, `working_dir`, `parent`. The root is a tmpfs of bind mounts of
+this machine's directories, so that a mount target that isn't there can be made without leaving a trace; it can't be
+reached from outside, and goes with its last process. Only what starts fast is imported: each pod waits for this.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ def enter_namespace(*, user_namespace: bool) -> None:
     user, group = os.getuid(), os.getgid()
     check(_libc.unshare(_CLONE_NEWNS | (_CLONE_NEWUSER if user_namespace else 0)), "unshare")
     if user_namespace:
-        for name, content in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        for name, content in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
             descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
             os.write(descriptor, content.encode())
             os.close(descriptor)

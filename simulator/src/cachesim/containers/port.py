@@ -1,7 +1,7 @@
 """What a node asks of the machine that it runs on: its directories, and containers that see some of them.
 
-Paths are absolute paths of the *node*: an adapter knows where that node's disk really is. `LocalProcesses` keeps a disk in
-a directory of this machine and runs containers as processes; `SimulatedContainers` does it all on virtual time.
+Paths are absolute paths of the *node*: an adapter knows where that node's disk really is. `LocalProcesses` keeps a disk
+in a directory of this machine and runs containers as processes; `SimulatedContainers` does it all on virtual time.
 """
 
 from __future__ import annotations

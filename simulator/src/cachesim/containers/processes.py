@@ -1,6 +1,6 @@
 """Containers as processes of this machine, each with its own mounts where the machine allows that.
 
-They are not a sandbox: they share this machine's network, users and files. What they see of a *node* is what is mounted.
+They are no sandbox: they share this machine's network, users and files. What they see of a *node* is what is mounted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class LocalProcesses:
         self._isolation = isolation or detect_isolation()
         self._running: dict[int, LocalContainer] = {}
         self._started = 0
+        self._power_cuts = 0
 
     def real_path(self, path: str) -> Path:
         """Where a path of the node is on this machine."""
@@ -58,7 +59,7 @@ class LocalProcesses:
         self._started += 1
         scratch = self._state / f"{start.pod_uid}-{start.name}-{self._started}"
         mounts = tuple((str(self.real_path(one.source_path)), one.target, one.read_only) for one in start.mounts)
-        if missing := next((source for source, _, _ in mounts if not os.path.exists(source)), None):
+        if missing := next((source for source, _, _ in mounts if not Path(source).exists()), None):  # noqa: ASYNC240
             raise StartRefused(f"{missing} is not there to be mounted")
         scratch.mkdir(parents=True, exist_ok=True)
         if self._isolation is Isolation.LINKS:
@@ -73,13 +74,16 @@ class LocalProcesses:
         )
         log = self.real_path(start.log_path or f"/var/log/pods/{start.pod_uid}/{start.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        return await self._spawn(command, log, scratch)
+        # Shielded: a start that is given up halfway would leave a process that nobody knows.
+        return await asyncio.shield(self._spawn(command, log, scratch))
 
     def kill_all(self) -> None:
+        self._power_cuts += 1
         for container in list(self._running.values()):
             container.kill()
 
     async def _spawn(self, command: tuple[str, ...], log: Path, scratch: Path) -> LocalContainer:
+        power_cuts = self._power_cuts
         with log.open("ab") as output:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -94,6 +98,8 @@ class LocalProcesses:
                 raise StartRefused(f"cannot run {sys.executable}: {error}") from error
         container = LocalContainer(process, log, scratch, self._running)
         self._running[process.pid] = container
+        if power_cuts != self._power_cuts:
+            container.kill()
         return container
 
 
@@ -153,8 +159,6 @@ def link_mounts(
         named = re.compile(rf"(?<![\w./-]){re.escape(target)}(?![\w.-])")
         path = real[target].replace("\\", r"\\")
         argv = tuple(named.sub(path, argument) for argument in argv)
-        environment = {
-            name: value if name == "PATH" else named.sub(path, value) for name, value in environment.items()
-        }
+        environment = {name: value if name == "PATH" else named.sub(path, value) for name, value in environment.items()}
     environment[MOUNTS_VARIABLE] = "\n".join(f"{target}={path}" for target, path in real.items())
     return argv, environment

@@ -1,7 +1,8 @@
 """A stand-in for KServe's storage-initializer: `storage_initializer SOURCE TARGET [SOURCE TARGET ...]`.
 
-It downloads as KServe's own does, so that the time of an uncached start is a fair one: boto3, a list of the prefix, then
-each object by `download_file` in a pool of as many processes as there are objects, four at most. Only s3:// is served.
+It downloads as KServe's own does, so that the time of an uncached start is a fair one: boto3, a list of the prefix,
+then each object by `download_file` in a pool of as many processes as there are objects, four at most. Only s3:// is
+served.
 """
 
 from __future__ import annotations

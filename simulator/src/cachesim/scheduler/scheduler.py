@@ -1,0 +1,151 @@
+"""The scheduler: a controller over pods, nodes, claims and volumes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+
+from cachecore.controller.controller import Controller, Result
+from cachecore.controller.informer import Informer
+from cachecore.errors import Conflict, NotFound
+from cachecore.events import EventRecorder
+from cachecore.ports import ClusterClient, Patch, Runtime
+from cachecore.quantity import format_time
+from cachecore.resources.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
+from cachecore.resources.meta import Resource
+from cachecore.tasks import TaskGroup
+from cachesim.scheduler.selection import Choice, NodeLoad, choose_node, load_of
+
+logger = logging.getLogger(__name__)
+
+PodName = tuple[str, str]
+Bind = Callable[[Pod, str], Awaitable[None]]
+
+
+class Scheduler:
+    """Gives each pending pod to the best node; says on the pod why there is none.
+
+    `bind` is how a pod is given to a node; by default spec.nodeName is patched, which the in-memory server allows and a
+    real one does not.
+    """
+
+    def __init__(self, runtime: Runtime, client: ClusterClient, *, bind: Bind | None = None) -> None:
+        self._runtime = runtime
+        self._client = client
+        self._bind = bind or self._patch_node_name
+        self._pods = Informer(runtime, client, Pod)
+        self._nodes = Informer(runtime, client, Node)
+        self._claims = Informer(runtime, client, PersistentVolumeClaim)
+        self._volumes = Informer(runtime, client, PersistentVolume)
+        self._events = EventRecorder(runtime, client, component="default-scheduler")
+        self._controller: Controller[PodName] = Controller(runtime, "scheduler", self)
+        # Pods that were given to a node, until the informer has seen it: they count as that node's load already.
+        self._assumed: dict[str, tuple[Pod, str]] = {}
+        self._pods.add_index("node", lambda pod: [pod.spec.node_name])
+        self._pods.add_listener(self._pod_changed)
+        for informer in (self._nodes, self._claims, self._volumes):
+            informer.add_listener(self._surroundings_changed)
+
+    async def run(self) -> None:
+        group = TaskGroup(self._runtime)
+        for informer in (self._pods, self._nodes, self._claims, self._volumes):
+            group.spawn(informer.run(), name=f"scheduler-{informer.kind.resource_type.plural}")
+        group.spawn(self._events.run(), name="scheduler-events")
+        group.spawn(self._schedule(), name="scheduler")
+        await group.join()
+
+    async def _schedule(self) -> None:
+        for informer in (self._pods, self._nodes, self._claims, self._volumes):
+            await informer.wait_synced()
+        await self._controller.run()
+
+    async def reconcile(self, request: PodName) -> Result:
+        namespace, name = request
+        pod = self._pods.get(name, namespace)
+        if pod is None or not is_pending(pod) or pod.uid in self._assumed:
+            return Result()
+        choice = choose_node(
+            pod,
+            self._loads(),
+            {claim.name: claim for claim in self._claims.list() if claim.namespace == namespace},
+            {volume.name: volume for volume in self._volumes.list()},
+        )
+        if not choice.node:
+            await self._refuse(pod, choice)
+            return Result()
+        self._assumed[pod.uid] = (pod, choice.node)
+        try:
+            await self._bind(pod, choice.node)
+        except (NotFound, Conflict):
+            # Deleted, or changed since: its next event brings it back here.
+            self._assumed.pop(pod.uid, None)
+            return Result(requeue_after_seconds=1.0)
+        except Exception:
+            self._assumed.pop(pod.uid, None)
+            raise
+        return Result()
+
+    def _loads(self) -> list[NodeLoad]:
+        assumed: dict[str, list[Pod]] = {}
+        for pod, node in self._assumed.values():
+            assumed.setdefault(node, []).append(pod)
+        return [
+            load_of(node, [*self._pods.indexed("node", node.name), *assumed.get(node.name, ())])
+            for node in self._nodes.list()
+        ]
+
+    async def _patch_node_name(self, pod: Pod, node: str) -> None:
+        metadata = {"uid": pod.uid, "resourceVersion": pod.metadata.resource_version}
+        body = {"metadata": metadata, "spec": {"nodeName": node}}
+        await self._client.patch(Pod, pod.name, Patch(body=body), namespace=pod.namespace)
+
+    async def _refuse(self, pod: Pod, choice: Choice) -> None:
+        """Say why on the pod, once for each reason."""
+        before = next((one for one in pod.status.conditions if one.type == "PodScheduled"), None)
+        if before is not None and before.status == "False" and before.message == choice.message:
+            return
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": choice.message,
+            "lastTransitionTime": format_time(self._runtime.now()),
+        }
+        body = {"metadata": {"uid": pod.uid}, "status": {"phase": "Pending", "conditions": [condition]}}
+        try:
+            await self._client.patch(Pod, pod.name, Patch(body=body), namespace=pod.namespace, subresource="status")
+        except (NotFound, Conflict):
+            return
+        self._events.record(pod, type="Warning", reason="FailedScheduling", message=choice.message)
+
+    def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        if new is not None and is_pending(new):
+            self._controller.enqueue((new.namespace, new.name))
+            return
+        changed = new if new is not None else old
+        if changed is not None:
+            self._assumed.pop(changed.uid, None)
+        if new is None or new.terminal:
+            # A place has become free.
+            self._surroundings_changed(None, None)
+
+    def _surroundings_changed(self, old: Resource | None, new: Resource | None) -> None:
+        if isinstance(old, Node) and isinstance(new, Node) and _looks_the_same(old, new):
+            return
+        for pod in self._pods.indexed("node", ""):
+            if is_pending(pod):
+                self._controller.enqueue((pod.namespace, pod.name))
+
+
+def is_pending(pod: Pod) -> bool:
+    """Whether the pod waits for a node."""
+    return not pod.spec.node_name and not pod.being_deleted and not pod.terminal
+
+
+def _looks_the_same(old: Node, new: Node) -> bool:
+    """Heartbeats change nodes all the time, and nothing for the pods."""
+
+    def seen(node: Node) -> tuple[Hashable | object, ...]:
+        return (node.ready, node.spec, node.metadata.labels, node.status.allocatable, node.being_deleted)
+
+    return seen(old) == seen(new)

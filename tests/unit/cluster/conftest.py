@@ -1,0 +1,156 @@
+"""A small cluster on virtual time: the in-memory API server, and a machine that pretends to run containers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import pytest
+
+from cachecore.ports import ClusterClient, Patch
+from cachecore.resources.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
+from cachecore.resources.meta import JsonObject, Resource, from_object
+from cachecore.testing import VirtualRuntime
+from cachesim.apiserver import ApiServer, InMemoryClient
+from cachesim.containers import ContainerStart, ImageUnknown, RunningContainer
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Resource)
+
+
+class PretendedContainer:
+    """Ends with its exit code after its seconds, or (None) when it is stopped or killed."""
+
+    def __init__(self, runtime: VirtualRuntime, exit_code: int | None, seconds: float) -> None:
+        self._ended = runtime.signal()
+        self._exit_code = exit_code
+        self._seconds = seconds
+        self._forced: int | None = None
+        self.grace_seconds: float | None = None
+
+    async def wait(self) -> int:
+        timeout = self._seconds if self._exit_code is not None else None
+        await self._ended.wait(timeout)
+        return self._forced if self._forced is not None else self._exit_code or 0
+
+    async def stop(self, grace_seconds: float) -> None:
+        self.grace_seconds = grace_seconds
+        self.end(143)
+
+    def end(self, code: int) -> None:
+        if self._forced is None:
+            self._forced = code
+        self._ended.set()
+
+    async def log(self, tail_bytes: int = 2048) -> str:
+        return "the end of the log"
+
+
+@dataclasses.dataclass
+class PretendedMachine:
+    """The `ContainerRuntime`: `exit_codes` by container name (one for each start); others run until stopped."""
+
+    runtime: VirtualRuntime
+    directories: set[str] = dataclasses.field(default_factory=set)
+    exit_codes: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    unknown_images: set[str] = dataclasses.field(default_factory=set)
+    seconds: float = 1.0
+    started: list[ContainerStart] = dataclasses.field(default_factory=list)
+    running: list[PretendedContainer] = dataclasses.field(default_factory=list)
+
+    async def directory_exists(self, path: str) -> bool:
+        return path in self.directories
+
+    async def make_directory(self, path: str) -> None:
+        self.directories.add(path)
+
+    async def remove_tree(self, path: str) -> None:
+        self.directories = {one for one in self.directories if not f"{one}/".startswith(f"{path}/")}
+
+    async def start(self, start: ContainerStart) -> RunningContainer:
+        if start.image in self.unknown_images:
+            raise ImageUnknown(f"no program for {start.image}")
+        codes = self.exit_codes.get(start.name, [])
+        container = PretendedContainer(self.runtime, codes.pop(0) if codes else None, self.seconds)
+        self.started.append(start)
+        self.running.append(container)
+        return container
+
+    def kill_all(self) -> None:
+        for container in self.running:
+            container.end(137)
+
+    @property
+    def names(self) -> list[str]:
+        return [start.name for start in self.started]
+
+
+class Cluster(Generic[T]):
+    """The API server on virtual time, with shorthands for what every test does."""
+
+    def __init__(self) -> None:
+        self.runtime = VirtualRuntime()
+        self.server = ApiServer(self.runtime)
+        self.client: ClusterClient = InMemoryClient(self.server)
+
+    def machine(self) -> PretendedMachine:
+        return PretendedMachine(self.runtime)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.runtime.run(coroutine)
+
+    async def create(self, kind: type[R], content: JsonObject) -> R:
+        return await self.client.create(from_object(kind, content))
+
+    async def node(self, name: str, *, ready: bool = True, **content: Any) -> Node:
+        node = await self.create(Node, {"metadata": {"name": name, **content.get("metadata", {})}, **_spec(content)})
+        conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+        status = {"conditions": conditions, "allocatable": content.get("allocatable", {})}
+        return await self.client.patch(Node, node.name, Patch(body={"status": status}), subresource="status")
+
+    async def pod(self, name: str = "web", *, metadata: JsonObject | None = None, **spec: Any) -> Pod:
+        spec = {"containers": [{"name": "main", "image": "server"}], **spec}
+        return await self.create(
+            Pod, {"metadata": {"name": name, "namespace": "default", **(metadata or {})}, "spec": spec}
+        )
+
+    async def volume(self, name: str, **spec: Any) -> PersistentVolume:
+        spec = {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadOnlyMany"], "local": {"path": "/data"}, **spec}
+        spec.setdefault("nodeAffinity", ANY_NODE)
+        return await self.create(PersistentVolume, {"metadata": {"name": name}, "spec": spec})
+
+    async def claim(self, name: str, **spec: Any) -> PersistentVolumeClaim:
+        spec = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "10Gi"}}, **spec}
+        metadata = {"name": name, "namespace": "default"}
+        return await self.create(PersistentVolumeClaim, {"metadata": metadata, "spec": spec})
+
+    async def see(self, kind: type[R], name: str, namespace: str = "default") -> R:
+        """The object, once everything that is due now has happened."""
+        await self.runtime.settle()
+        return await self.client.get(kind, name, "" if not kind.resource_type.namespaced else namespace)
+
+    async def until(self, holds: Callable[[R], bool], kind: type[R], name: str, seconds: float = 60.0) -> R:
+        """The object, when it is so; fails after `seconds` of virtual time."""
+        deadline = self.runtime.monotonic() + seconds
+        while True:
+            found = await self.see(kind, name)
+            if holds(found):
+                return found
+            assert self.runtime.monotonic() < deadline, f"still {msgspec.to_builtins(found)}"
+            await self.runtime.sleep(0.1)
+
+
+ANY_NODE = {
+    "required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]}
+}
+
+
+def _spec(content: dict[str, Any]) -> JsonObject:
+    return {"spec": content["spec"]} if "spec" in content else {}
+
+
+@pytest.fixture
+def cluster() -> Cluster[Any]:
+    return Cluster()
