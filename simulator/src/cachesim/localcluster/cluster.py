@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import datetime
+import logging
+import secrets
+import socket
+from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from cachecore.ports import ClusterClient
+from cachecore.adapters.asyncio_runtime import AsyncioRuntime
+from cachecore.errors import InvalidInput, LocalModelError, NotFound
+from cachecore.names import SYSTEM_NAMESPACE
+from cachecore.ports import ClusterClient, Runtime, Task
+from cachecore.resources.core import Node
+from cachecore.resources.meta import JsonObject
+from cachesim.apiserver import ApiServer, InMemoryClient, WriteOptions
+from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller
+from cachesim.apiserver.http.server import bind
+from cachesim.binder.binder import VolumeBinder
+from cachesim.definitions import load_definitions
+from cachesim.kserve.standin import KServeStandIn
+from cachesim.localcluster import commands, objects
+from cachesim.localcluster.certificates import ServerCertificate, make_certificate
+from cachesim.localcluster.commands import ServicePorts
+from cachesim.localcluster.disks import NodeDisk, check_disk_size
+from cachesim.localcluster.kubeconfig import write_kubeconfig
+from cachesim.localcluster.local_node import LocalNode
 from cachesim.localcluster.options import LocalClusterOptions
+from cachesim.localcluster.pod_logs import LocalPodLogs
 from cachesim.localcluster.s3 import LocalS3
-from cachesim.localcluster.service_process import ServiceProcess
+from cachesim.localcluster.service_process import ServiceProcess, tail
+from cachesim.localcluster.state import StateDirectory
+from cachesim.node.lifecycle import LifecycleOptions, NodeLifecycle
+from cachesim.node.options import NodeOptions
+from cachesim.scheduler.scheduler import Scheduler
+
+# Pods of a deleted node go soon: a person is watching.
+_LIFECYCLE = LifecycleOptions(orphan_seconds=2.0)
+_ADMIN = "admin"
+_LOGGED = ("cachecore", "cachesim", "uvicorn")
 
 
 class LocalCluster:
@@ -20,6 +54,7 @@ class LocalCluster:
     """
 
     client: ClusterClient
+    server: ApiServer
     api_url: str
     kubeconfig: Path
     state: Path
@@ -27,41 +62,306 @@ class LocalCluster:
     manager: ServiceProcess
     webhook: ServiceProcess
 
-    def __init__(self, options: LocalClusterOptions = LocalClusterOptions()) -> None:
+    def __init__(self, options: LocalClusterOptions = LocalClusterOptions(), *, runtime: Runtime | None = None) -> None:
         self.options = options
+        self.runtime = runtime or AsyncioRuntime()
+        self._stack = contextlib.AsyncExitStack()
+        self._tokens: dict[str, str] = {}
+        self._services: dict[str, ServiceProcess] = {}
+        self._nodes: dict[str, LocalNode] = {}
+        self._node_options = NodeOptions()
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        if self.options.nodes < 0:
+            raise InvalidInput(f"{self.options.nodes} nodes: give a number from 0 on")
+        check_disk_size(self.options.disk_bytes)
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        raise NotImplementedError
+        await self._stack.aclose()
+        # The loop needs a turn to close the transports of the processes that have ended.
+        await asyncio.sleep(0)
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """The names of the nodes that are there, in order: node-1, node-2, ..."""
-        raise NotImplementedError
+        return tuple(self._nodes)
 
     def agent(self, node: str) -> ServiceProcess:
-        raise NotImplementedError
+        """The agent of a node. Raises `NotFound`."""
+        return self._service(f"agent-{node}")
 
     async def add_node(self, name: str) -> None:
         """A new machine (or the same one, come back: its disk is as it was left). Ready when this returns."""
-        raise NotImplementedError
+        if name in self._nodes:
+            raise InvalidInput(f"there is a node {name} already")
+        node = self._make_node(name)
+        self._nodes[name] = node
+        await node.start()
+        if node.agent is not None:
+            await node.agent.ready(self.options.ready_timeout_seconds)
 
     async def delete_node(self, name: str, *, wipe_disk: bool = False) -> None:
         """Take the machine away: its pods and its agent end at once, then the Node object is deleted."""
-        raise NotImplementedError
+        node = self._nodes.pop(name, None)
+        if node is None:
+            raise NotFound(f"there is no node {name}; there are: {', '.join(self._nodes)}")
+        await node.stop(agent_grace_seconds=0.0)
+        self._services.pop(f"agent-{name}", None)
+        await (node.disk.wipe() if wipe_disk else node.disk.detach())
+        await self.client.delete(Node, name)
 
     def node_root(self, name: str) -> Path:
         """The directory that is `/` on that node's disk."""
-        raise NotImplementedError
+        return self._state.node_root(name)
 
     def store_root(self, name: str) -> Path:
         """Where the agent of that node keeps the models: `<node_root>/var/lib/localmodel`."""
-        raise NotImplementedError
+        return self.node_root(name) / self.options.group_path.lstrip("/")
 
     def logs(self, name: str, lines: int = 50) -> str:
-        """The end of the log of `manager`, `webhook`, `s3` or `agent-<node>`."""
-        raise NotImplementedError
+        """The end of the log of `cluster`, `manager`, `webhook`, `s3` or `agent-<node>`."""
+        return tail(self._state.log(name), lines)
+
+    async def add_credentials(self, namespace: str) -> None:
+        """Pods of that namespace can read S3 by its default service account, its caches by `storage.key: local-s3`."""
+        for content in objects.credentials(self.s3, namespace):
+            await self.apply(content)
+
+    async def apply(self, content: JsonObject) -> JsonObject:
+        """Server-side apply, in process."""
+        metadata = content["metadata"]
+        resource_type = self.server.registry.find_api_version(content["apiVersion"], content["kind"])
+        if resource_type is None:
+            raise NotFound(f"there is no kind {content['kind']} in {content['apiVersion']}")
+        answer = await self.server.patch(
+            resource_type,
+            metadata["name"],
+            "application/apply-patch+yaml",
+            content,
+            namespace=metadata.get("namespace", ""),
+            options=WriteOptions(field_manager="localmodel", force=True, user=_ADMIN, user_agent="localmodel"),
+        )
+        return answer.object
+
+    async def _start(self) -> None:
+        self._state = StateDirectory(self.options.state)
+        self._stack.callback(self._state.close)
+        self.state = self._state.root
+        self._state.open()
+        self._stack.enter_context(_logging_to(self._state.log("cluster"), self.options.log_level))
+        s3 = await self._start_s3()
+        await self._start_api()
+        for content in (*load_definitions(), *objects.kserve_definitions(), *objects.first_objects(self.s3)):
+            await self.apply(content)
+        self._start_controllers()
+        for number in range(1, self.options.nodes + 1):
+            name = f"node-{number}"
+            self._nodes[name] = self._make_node(name)
+        self._stack.push_async_callback(self._stop_nodes)
+        if self.options.services:
+            await self._start_manager_and_webhook()
+        await _together(node.start() for node in self._nodes.values())
+        ready = [service.ready(self.options.ready_timeout_seconds) for service in (s3, *self._services.values())]
+        await _together(ready)
+
+    async def _start_s3(self) -> ServiceProcess:
+        listening = bind(commands.ADDRESS, self.options.s3_port)
+        listening.listen(128)
+        listening.set_inheritable(True)
+        self.s3 = LocalS3(
+            endpoint_url=f"http://{commands.ADDRESS}:{listening.getsockname()[1]}",
+            access_key="LOCAL" + secrets.token_hex(8).upper(),
+            secret_key=secrets.token_urlsafe(30),
+        )
+        directory = self._state.scratch / "s3"
+        directory.mkdir(parents=True, exist_ok=True)
+        service = ServiceProcess(
+            "s3",
+            commands.s3_server(listening.fileno()),
+            log_path=self._state.log("s3"),
+            ready_url=self.s3.counters_url,
+            # moto keeps what is larger than a few megabytes in temporary files.
+            environment={**commands.environment(self.s3), "TMPDIR": str(directory)},
+            inherited=(listening.fileno(),),
+        )
+        self._stack.callback(listening.close)
+        self._stack.push_async_callback(service.stop)
+        await service.start()
+        return service
+
+    async def _start_api(self) -> None:
+        caller = await self._stack.enter_async_context(HttpsAdmissionCaller())
+        # Every user has a token of his own, and may do everything.
+        users = (_ADMIN, "manager", "webhook", "agent")
+        self._tokens = {user: secrets.token_urlsafe(24) for user in users}
+        self.server = ApiServer(self.runtime, admission=caller)
+        self._certificate = make_certificate(
+            self.state / "certificates" / "api",
+            (commands.ADDRESS, "localhost"),
+            now=datetime.datetime.now(datetime.UTC),
+        )
+        front = HttpFront(
+            self.server,
+            address=commands.ADDRESS,
+            port=self.options.port,
+            users_by_token={token: _user_name(user) for user, token in self._tokens.items()},
+            pod_logs=LocalPodLogs(self.server, self._running_root, self._node_options),
+            tls=(self._certificate.certificate, self._certificate.private_key),
+        )
+        await self._stack.enter_async_context(front)
+        self.api_url = front.url
+        self.client = self._client("localmodel")
+        self.kubeconfig = absolute_path(self.options.kubeconfig or str(self.state / "kubeconfig"))
+        self._write_kubeconfig(self.kubeconfig, _ADMIN)
+        for user in users[1:]:
+            self._write_kubeconfig(self._state.kubeconfig(user), user)
+
+    def _start_controllers(self) -> None:
+        running: list[tuple[str, Coroutine[Any, Any, None]]] = [
+            ("garbage-collector", self.server.run_garbage_collector()),
+            ("namespace-controller", self.server.run_namespace_controller()),
+            ("scheduler", Scheduler(self.runtime, self._client("kube-scheduler")).run()),
+            ("volume-binder", VolumeBinder(self.runtime, self._client("volume-binder")).run()),
+            ("node-lifecycle", NodeLifecycle(self.runtime, self._client("node-lifecycle"), _LIFECYCLE).run()),
+            ("kserve", KServeStandIn(self.runtime, self._client("kserve-controller")).run()),
+        ]
+        tasks = [self.runtime.spawn(coroutine, name=name) for name, coroutine in running]
+        self._stack.push_async_callback(_cancel_all, tasks)
+
+    async def _start_manager_and_webhook(self) -> None:
+        level = self.options.log_level
+        ports = ServicePorts(status=free_port(), webhook=free_port())
+        certificate: ServerCertificate = make_certificate(
+            self.state / "certificates" / "webhook",
+            (commands.ADDRESS, "localhost", f"localmodel-webhook.{SYSTEM_NAMESPACE}.svc"),
+            now=datetime.datetime.now(datetime.UTC),
+        )
+        manager_ports = ServicePorts(status=free_port())
+        self.manager = self._make_service(
+            "manager", commands.manager(self._state.kubeconfig("manager"), manager_ports, level), manager_ports
+        )
+        self.webhook = self._make_service(
+            "webhook", commands.webhook(self._state.kubeconfig("webhook"), ports, level, certificate), ports
+        )
+        self._stack.push_async_callback(_stop_all, [self.manager, self.webhook])
+        url = f"https://{commands.ADDRESS}:{ports.webhook}"
+        for content in objects.webhook_configurations(url, certificate.authority):
+            await self.apply(content)
+        await self.manager.start()
+        await self.webhook.start()
+
+    def _make_node(self, name: str) -> LocalNode:
+        disk = NodeDisk(self._state, name, self.options.disk_bytes)
+        agent = None
+        if self.options.services:
+            ports = ServicePorts(status=free_port())
+            command = commands.agent(
+                self._state.kubeconfig("agent"), ports, self.options.log_level, name, self.store_root(name)
+            )
+            agent = self._make_service(f"agent-{name}", command, ports, self.s3)
+        return LocalNode(
+            self.runtime,
+            self._client(f"kubelet-{name}"),
+            self._state,
+            disk,
+            name=name,
+            store_root=self.store_root(name),
+            agent=agent,
+            options=self._node_options,
+        )
+
+    def _make_service(
+        self, name: str, command: tuple[str, ...], ports: ServicePorts, s3: LocalS3 | None = None
+    ) -> ServiceProcess:
+        service = self._services[name] = ServiceProcess(
+            name,
+            command,
+            log_path=self._state.log(name),
+            ready_url=f"http://{commands.ADDRESS}:{ports.status}/readyz",
+            environment=commands.environment(s3),
+        )
+        return service
+
+    async def _stop_nodes(self) -> None:
+        await asyncio.gather(*(node.stop() for node in self._nodes.values()))
+        for node in self._nodes.values():
+            await node.disk.detach()
+
+    def _service(self, name: str) -> ServiceProcess:
+        if name not in self._services:
+            raise NotFound(f"there is no {name}; there are: {', '.join(self._services)}")
+        return self._services[name]
+
+    def _running_root(self, node: str) -> Path | None:
+        return self._state.node_root(node) if node in self._nodes else None
+
+    def _client(self, user_agent: str) -> ClusterClient:
+        return InMemoryClient(self.server, user_agent=user_agent)
+
+    def _write_kubeconfig(self, path: Path, user: str) -> None:
+        write_kubeconfig(
+            path, url=self.api_url, authority=self._certificate.authority, user=user, token=self._tokens[user]
+        )
+
+
+def absolute_path(path: str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((commands.ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _user_name(user: str) -> str:
+    return user if user == _ADMIN else f"system:serviceaccount:{SYSTEM_NAMESPACE}:localmodel-{user}"
+
+
+async def _together(coroutines: Any) -> None:
+    """All at once; the first error that a person can act on is raised alone."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except* LocalModelError as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _stop_all(services: list[ServiceProcess]) -> None:
+    await asyncio.gather(*(service.stop() for service in services))
+
+
+async def _cancel_all(tasks: list[Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(LocalModelError):
+            await task.join()
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path, level: str) -> Any:
+    """What the parts in this process say goes to a file, as with every other part."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in _LOGGED]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level.upper())
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()

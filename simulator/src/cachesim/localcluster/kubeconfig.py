@@ -14,7 +14,10 @@ _NAME = "localmodel"
 
 
 def write_kubeconfig(path: Path, *, url: str, authority: bytes, user: str, token: str) -> None:
-    """Readable by its owner alone, as it holds a token; `authority` is the PEM of who signed the server's certificate. Raises InvalidInput when it can't be written."""
+    """Readable by its owner alone, as it holds a token. `authority` is the PEM of who signed the server's certificate.
+
+    Raises InvalidInput when it can't be written.
+    """
     cluster = {"server": url, "certificate-authority-data": base64.b64encode(authority).decode()}
     content = {
         "apiVersion": "v1",

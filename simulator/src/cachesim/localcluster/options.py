@@ -8,8 +8,9 @@ import msgspec
 class LocalClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`state` "" is a temporary directory that goes with the cluster; a port of 0 is any free one.
 
-    `disk_bytes` None leaves each node the disk of this machine; a number gives each a disk of that size of its own where
-    this user may mount one, and else only a capacity that the Node declares.
+    `disk_bytes` None leaves each node the disk of this machine; a number gives each a disk of its own of that size
+    where this user may mount one, and else only a capacity that the Node declares. `services` False leaves out the
+    manager, the webhook and the agents: the bare cluster.
     """
 
     nodes: int = 2
@@ -21,3 +22,4 @@ class LocalClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     group_path: str = "/var/lib/localmodel"
     log_level: str = "info"
     ready_timeout_seconds: float = 60.0
+    services: bool = True

@@ -1,4 +1,4 @@
-"""The door before moto's WSGI application: lets in who has the access key, counts, and serves ranges straight from disk."""
+"""The door before moto: lets in who has the access key, counts, and serves objects straight from disk."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ Application = Callable[[Environment, StartResponse], Iterable[bytes]]
 COUNTERS_PATH = "/_localmodel/s3"
 _BLOCK_BYTES = 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_SIGNATURES = frozenset({"x-id", "signature", "expires", "awsaccesskeyid"})
+_TOLD = frozenset({"content-type", "content-encoding", "cache-control"})
 _HEADER_CREDENTIAL = re.compile(r"Credential=([^/]+)/")
 _ACCESS_DENIED = (
     b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>%s</Message><RequestId>0</RequestId></Error>'
@@ -63,7 +65,7 @@ class Door:
             self._counters.add(counted)
         answer = None
         if counted == "get_requests":
-            answer = read_range(environment, start_response)
+            answer = read_object(environment, start_response)
         if answer is None:
             answer = self._application(environment, start_response)
         return self._count_bytes(answer) if counted == "get_requests" else answer
@@ -86,48 +88,62 @@ class Door:
                 close()
 
 
-def read_range(environment: Environment, start_response: StartResponse) -> Iterable[bytes] | None:
-    """Answer a plain ranged GET of an object; None leaves it to moto.
+def read_object(environment: Environment, start_response: StartResponse) -> Iterable[bytes] | None:
+    """Answer a plain GET of an object, or of one range of it; None leaves it to moto.
 
-    moto copies the whole object for each range of it: a large model in many parts would take for ever.
+    moto copies the whole object for each request: a large model in many parts would take for ever.
     """
-    asked = _RANGE.fullmatch(environment.get("HTTP_RANGE", ""))
-    if asked is None or "versionId" in environment.get("QUERY_STRING", ""):
+    if not _is_plain(environment):
         return None
     found = _find_object(environment["PATH_INFO"])
     if found is None:
         return None
+    first, last = _bounds(environment.get("HTTP_RANGE", ""), found.size)
     wanted_etag = environment.get("HTTP_IF_MATCH", "")
-    first, size = int(asked[1]), found.size
-    if (wanted_etag and wanted_etag.strip('"') != found.etag.strip('"')) or first >= size:
+    if last < first or (wanted_etag and wanted_etag.strip('"') != found.etag.strip('"')):
+        os.close(found.descriptor)
         return None
-    last = min(int(asked[2]), size - 1) if asked[2] else size - 1
-    if last < first:
-        return None
-    headers = [
-        ("Content-Type", found.content_type),
-        ("Content-Length", str(last - first + 1)),
-        ("Content-Range", f"bytes {first}-{last}/{size}"),
-        ("Accept-Ranges", "bytes"),
-        ("ETag", found.etag),
-        ("Last-Modified", found.last_modified),
-    ]
-    start_response("206 Partial Content", headers)
+    headers = [("Content-Length", str(last + 1 - first)), ("Accept-Ranges", "bytes"), *found.headers]
+    status = "200 OK"
+    if "HTTP_RANGE" in environment:
+        status = "206 Partial Content"
+        headers.append(("Content-Range", f"bytes {first}-{last}/{found.size}"))
+    start_response(status, headers)
     return _blocks(found.descriptor, first, last + 1 - first)
 
 
+def _is_plain(environment: Environment) -> bool:
+    """Whether it asks for nothing but bytes: no other version, no subresource, no condition but If-Match."""
+    names = [pair.partition("=")[0].lower() for pair in environment.get("QUERY_STRING", "").split("&") if pair]
+    conditions = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_RANGE")
+    return all(name.startswith("x-amz-") or name in _SIGNATURES for name in names) and not any(
+        condition in environment for condition in conditions
+    )
+
+
+def _bounds(asked: str, size: int) -> tuple[int, int]:
+    """The first and the last byte; an empty interval (last < first) when moto should say what is wrong with it."""
+    if not asked:
+        return 0, size - 1
+    found = _RANGE.fullmatch(asked)
+    if found is None:
+        return 0, -1
+    return int(found[1]), min(int(found[2]), size - 1) if found[2] else size - 1
+
+
 class _Found(msgspec.Struct, frozen=True):
+    """An object's content, open as a file of its own, and what is told of it."""
+
     descriptor: int
     size: int
     etag: str
-    content_type: str
-    last_modified: str
+    headers: tuple[tuple[str, str], ...]
 
 
 def _find_object(path: str) -> _Found | None:
-    """The object at `/bucket/key`, its content open as a file of its own; None when moto should say what is wrong."""
-    from moto.core import DEFAULT_ACCOUNT_ID
+    """The object at `/bucket/key`; None when moto should say what is wrong."""
     from moto.core.exceptions import ServiceException
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     bucket, _, key = path.lstrip("/").partition("/")
@@ -144,9 +160,14 @@ def _find_object(path: str) -> _Found | None:
         stored._value_buffer.flush()
         # Rolls the content over to a file if it still is in memory; the duplicate outlives a deletion of the object.
         descriptor = os.dup(stored._value_buffer.fileno())
-    size = os.fstat(descriptor).st_size
-    content_type = str(stored.metadata.get("Content-Type", "binary/octet-stream"))
-    return _Found(descriptor, size, str(stored.etag), content_type, str(stored.last_modified_RFC1123))
+    told = {name: str(value) for name, value in stored.metadata.items() if name.lower() in _TOLD}
+    headers = {
+        "Content-Type": "binary/octet-stream",
+        **told,
+        "ETag": str(stored.etag),
+        "Last-Modified": str(stored.last_modified_RFC1123),
+    }
+    return _Found(descriptor, os.fstat(descriptor).st_size, str(stored.etag), tuple(headers.items()))
 
 
 def _blocks(descriptor: int, offset: int, length: int) -> Iterator[bytes]:
@@ -176,7 +197,7 @@ def _access_key(environment: Environment) -> str:
         return signed[1]
     query = parse_qs(environment.get("QUERY_STRING", ""))
     presigned = (query.get("X-Amz-Credential") or query.get("AWSAccessKeyId") or [""])[0]
-    return presigned.partition("/")[0]
+    return str(presigned).partition("/")[0]
 
 
 def _refuse(environment: Environment, start_response: StartResponse, code: str) -> Iterable[bytes]:

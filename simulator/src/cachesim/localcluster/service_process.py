@@ -2,34 +2,178 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+from collections.abc import Mapping
 from pathlib import Path
+
+import aiohttp
+
+from cachecore.errors import LocalModelError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_RESTART_SECONDS = 0.5
+_LONGEST_RESTART_SECONDS = 10.0
+# Who lives that long was well: its next restart is quick again.
+_HEALTHY_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_STOP_GRACE_SECONDS = 5.0
+_PARENT_DEATH_SIGNAL = 1
+# Looked up here: between fork and exec nothing may be imported.
+_libc = ctypes.CDLL(None)
+
+
+class ServiceFailed(LocalModelError):
+    """A service did not become ready; the message ends with its last words."""
 
 
 class ServiceProcess:
     """A supervised process, as a Deployment's or a DaemonSet's pod is: what dies is started again after a moment."""
 
-    name: str
-    log_path: Path
-    url: str
+    def __init__(
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        log_path: Path,
+        ready_url: str,
+        environment: Mapping[str, str],
+        inherited: tuple[int, ...] = (),
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        self.url = ready_url.rpartition("/")[0]
+        self._command = command
+        self._ready_url = ready_url
+        self._environment = dict(environment)
+        self._inherited = inherited
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._starts = 0
 
     @property
     def pid(self) -> int:
-        """The process id of the present incarnation."""
-        raise NotImplementedError
+        """The process id of the present incarnation, or of the last one while none runs; 0 before the first."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
 
     @property
     def starts(self) -> int:
         """How often it was started: 1 before the first death."""
-        raise NotImplementedError
+        return self._starts
+
+    async def start(self) -> None:
+        """Start the process and its supervision; see `ready` for when it works."""
+        process = await self._spawn()
+        self._supervisor = asyncio.create_task(self._supervise(process), name=f"supervise {self.name}")
 
     async def ready(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until /readyz says yes. Raises `LocalModelError` with the end of the log when it does not in time."""
-        raise NotImplementedError
+        """Wait until /readyz says yes. Raises `ServiceFailed` with the end of the log when it does not in time."""
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        timeout = aiohttp.ClientTimeout(total=2.0)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            while not await self._answers(session):
+                # A service that dies twice before it was ready will not live.
+                if self._starts > 2 or asyncio.get_running_loop().time() >= deadline:
+                    raise ServiceFailed(
+                        f"{self.name} did not become ready; the end of {self.log_path}:\n{self.log(12)}"
+                    )
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def kill(self) -> int:
         """kill -9; answers the pid that was killed. The supervisor starts it again by itself."""
-        raise NotImplementedError
+        process = self._process
+        if process is None or process.returncode is not None:
+            return 0
+        process.kill()
+        await process.wait()
+        return process.pid
+
+    async def stop(self, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
+        """SIGTERM, SIGKILL after the grace; it is not started again."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            self._supervisor = None
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
     def log(self, lines: int = 50) -> str:
         """The end of its log."""
-        raise NotImplementedError
+        return tail(self.log_path, lines)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        parent = os.getpid()
+        with self.log_path.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                pass_fds=self._inherited,
+                # A Ctrl-C in the terminal is for the cluster, which then stops its services in order.
+                start_new_session=True,
+                preexec_fn=lambda: die_with_parent(parent),
+            )
+        self._starts += 1
+        return self._process
+
+    async def _supervise(self, process: asyncio.subprocess.Process) -> None:
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_RESTART_SECONDS
+        while True:
+            started = loop.time()
+            code = await process.wait()
+            if loop.time() - started >= _HEALTHY_SECONDS:
+                pause = _FIRST_RESTART_SECONDS
+            logger.warning("%s ended with %s; it is started again in %.1f s", self.name, describe_exit(code), pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_RESTART_SECONDS)
+            process = await self._spawn()
+
+    async def _answers(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(self._ready_url) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+
+def die_with_parent(parent: int) -> None:
+    """In the child, before it becomes the service: SIGKILL when the cluster ends, however it ends."""
+    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(137)
+
+
+def describe_exit(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def tail(path: Path, lines: int) -> str:
+    """The last lines of a file; "" when it isn't there."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - lines * 400))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""

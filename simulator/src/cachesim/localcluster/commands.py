@@ -1,0 +1,67 @@
+"""How the services are called: the same entry points and flags as when they are deployed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from cachesim.containers.images import AGENT_IMAGE
+from cachesim.localcluster.certificates import ServerCertificate
+from cachesim.localcluster.s3 import LocalS3
+
+# Of this environment nothing may reach the services that would lead them elsewhere.
+_DROPPED_PREFIXES = ("AWS_", "LOCALMODEL_", "KUBE", "OTEL_")
+_DROPPED = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
+ADDRESS = "127.0.0.1"
+
+
+class ServicePorts(msgspec.Struct, frozen=True):
+    """Where one service answers: its health and metrics, and the webhook its reviews."""
+
+    status: int
+    webhook: int = 0
+
+
+def environment(s3: LocalS3 | None = None) -> dict[str, str]:
+    """This environment, cleaned; with the credentials of the local S3 for those who download."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_DROPPED_PREFIXES) and name.upper() not in _DROPPED
+    }
+    return kept | (s3.environment if s3 is not None else {})
+
+
+def manager(kubeconfig: Path, ports: ServicePorts, log_level: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "cachemanager", *_common(kubeconfig, ports, log_level))
+
+
+def webhook(kubeconfig: Path, ports: ServicePorts, log_level: str, certificate: ServerCertificate) -> tuple[str, ...]:
+    return (
+        *(sys.executable, "-m", "cachewebhook", *_common(kubeconfig, ports, log_level)),
+        *("--webhook-port", str(ports.webhook)),
+        *("--certificate", str(certificate.certificate), "--private-key", str(certificate.private_key)),
+        *("--agent-image", AGENT_IMAGE),
+    )
+
+
+def agent(kubeconfig: Path, ports: ServicePorts, log_level: str, node: str, root: Path) -> tuple[str, ...]:
+    return (
+        *(sys.executable, "-m", "cacheagent", "run", *_common(kubeconfig, ports, log_level)),
+        *("--node-name", node, "--root", str(root)),
+    )
+
+
+def s3_server(descriptor: int) -> tuple[str, ...]:
+    return (sys.executable, "-m", "cachesim.localcluster.s3_server", "--descriptor", str(descriptor))
+
+
+def _common(kubeconfig: Path, ports: ServicePorts, log_level: str) -> tuple[str, ...]:
+    return (
+        *("--kubeconfig", str(kubeconfig)),
+        *("--address", ADDRESS, "--port", str(ports.status)),
+        *("--log-level", log_level, "--log-format", "json"),
+    )

@@ -1,0 +1,147 @@
+"""What is in the cluster from the beginning, beside the CustomResourceDefinitions of localmodel."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+
+from cachecore.names import STORAGE_CONFIG_SECRET, SYSTEM_NAMESPACE
+from cachecore.resources.meta import JsonObject
+from cachecore.resources.serving import GROUP, VERSION
+from cachesim.localcluster.s3 import LocalS3
+
+DEFAULT_NAMESPACE = "default"
+CREDENTIALS_SECRET = "local-s3"
+# The entry of the secret storage-config that `spec.storage.key` names.
+STORAGE_KEY = "local-s3"
+
+
+def namespace(name: str) -> JsonObject:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def kserve_definitions() -> list[JsonObject]:
+    """KServe's services, which the local cluster takes as they come: their schemas are KServe's own business."""
+    return [
+        _definition("InferenceService", "inferenceservices", ("isvc",), ("v1beta1",)),
+        _definition("LLMInferenceService", "llminferenceservices", ("llmisvc",), ("v1alpha2", "v1alpha1")),
+    ]
+
+
+def _definition(kind: str, plural: str, short_names: tuple[str, ...], versions: tuple[str, ...]) -> JsonObject:
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
+    columns = [
+        {"name": "URL", "type": "string", "jsonPath": ".status.url"},
+        {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]
+    served = [
+        {
+            "name": version,
+            "served": True,
+            "storage": version == versions[0],
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"status": {}},
+            "additionalPrinterColumns": columns,
+        }
+        for version in versions
+    ]
+    names = {
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": plural,
+        "singular": kind.lower(),
+        "shortNames": list(short_names),
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": served},
+    }
+
+
+def webhook_configurations(url: str, authority: bytes) -> list[JsonObject]:
+    """Pods are mutated as they are made, our kinds validated; a webhook that is away stops nothing."""
+    bundle = base64.b64encode(authority).decode()
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    kinds = {
+        "apiGroups": [GROUP],
+        "apiVersions": [VERSION],
+        "operations": ["CREATE", "UPDATE", "DELETE"],
+        "resources": ["localmodelcaches", "localmodelnamespacecaches", "localmodelnodegroups", "localmodelnodes"],
+    }
+    common = {"failurePolicy": "Ignore", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 5}
+    mutating = {
+        **common,
+        "name": "pods.localmodel.kserve.io",
+        "clientConfig": {"url": f"{url}/mutate-pods", "caBundle": bundle},
+        "rules": [pods],
+        "reinvocationPolicy": "IfNeeded",
+    }
+    validating = {
+        **common,
+        "name": "localmodels.localmodel.kserve.io",
+        "clientConfig": {"url": f"{url}/validate-localmodels", "caBundle": bundle},
+        "rules": [kinds],
+    }
+    return [_configuration("Mutating", mutating), _configuration("Validating", validating)]
+
+
+def _configuration(way: str, webhook: JsonObject) -> JsonObject:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": f"{way}WebhookConfiguration",
+        "metadata": {"name": "localmodel"},
+        "webhooks": [webhook],
+    }
+
+
+def credentials(s3: LocalS3, in_namespace: str) -> list[JsonObject]:
+    """What lets the pods of a namespace read S3 by its default service account, and its caches by `storage.key`."""
+    endpoint = s3.endpoint_url.partition("://")[2]
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": CREDENTIALS_SECRET,
+            "namespace": in_namespace,
+            "annotations": {
+                f"{GROUP}/s3-endpoint": endpoint,
+                f"{GROUP}/s3-usehttps": "0",
+                f"{GROUP}/s3-region": s3.region,
+            },
+        },
+        "stringData": {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key},
+    }
+    entry = {
+        "type": "s3",
+        "access_key_id": s3.access_key,
+        "secret_access_key": s3.secret_key,
+        "endpoint_url": s3.endpoint_url,
+        "region": s3.region,
+    }
+    storage_config = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": STORAGE_CONFIG_SECRET, "namespace": in_namespace},
+        "stringData": {STORAGE_KEY: msgspec.json.encode(entry).decode()},
+    }
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": in_namespace},
+        "secrets": [{"name": CREDENTIALS_SECRET}],
+    }
+    return [secret, storage_config, account]
+
+
+def first_objects(s3: LocalS3) -> list[JsonObject]:
+    """Namespaces and credentials."""
+    return [
+        namespace(SYSTEM_NAMESPACE),
+        *credentials(s3, DEFAULT_NAMESPACE),
+        *credentials(s3, SYSTEM_NAMESPACE),
+    ]
