@@ -272,7 +272,7 @@ async def connect(kubeconfig: str | None, *, user_agent: str) -> KubeClient:
     from kubernetes.aio.client import Configuration
 
     configuration = Configuration()
-    path = str(Path(kubeconfig).expanduser()) if kubeconfig else ""
+    path = _existing(kubeconfig) if kubeconfig else ""
 
     async def load() -> None:
         await _load_credentials(configuration, path)
@@ -283,6 +283,13 @@ async def connect(kubeconfig: str | None, *, user_agent: str) -> KubeClient:
     except OSError as error:
         # The TLS context reads the certificates.
         raise InvalidInput(f"{path or 'in-cluster credentials'}: cannot read the certificates: {error}") from error
+
+
+def _existing(kubeconfig: str) -> str:
+    path = Path(kubeconfig).expanduser()
+    if not path.is_file():
+        raise InvalidInput(f"kubeconfig {path}: no such file")
+    return str(path)
 
 
 async def _load_credentials(configuration: Any, path: str) -> None:
@@ -300,7 +307,7 @@ async def _load_credentials(configuration: Any, path: str) -> None:
         # The loader answers a malformed file with errors of many kinds: YAML's, base64's, its own, AttributeError.
         text = " ".join(str(error).split())
         if path:
-            raise InvalidInput(f"kubeconfig {path}: {text}") from error
+            raise InvalidInput(f"kubeconfig {path} is not usable: {text}") from error
         raise InvalidInput(f"no credentials of a pod in a cluster ({text}): name a kubeconfig") from error
 
 

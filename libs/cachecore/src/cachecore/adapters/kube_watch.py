@@ -49,7 +49,8 @@ class KubeWatch(Generic[R]):
         except (aiohttp.ClientError, OSError) as error:
             await self.close()
             raise ApiUnavailable(
-                f"the watch of {self._kind.resource_type.plural} broke: {str(error) or type(error).__name__}", status_code=0
+                f"the watch of {self._kind.resource_type.plural} broke: {str(error) or type(error).__name__}",
+                status_code=0,
             ) from error
         return None
 
