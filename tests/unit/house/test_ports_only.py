@@ -34,6 +34,8 @@ CALLS = frozenset({"open", "input", "datetime.now", "datetime.utcnow", "datetime
 
 # Module (with all below it) and why it may touch the world.
 ALLOWED = {
+    "cacheagent.adapters": "the adapters that only the agent needs: disk and object stores",
+    "cacheagent.guard": "the guard container's whole program, which waits for a copy in a pod",
     "cachecore.adapters": "the adapters: they translate the world into the ports",
     "cachecore.testing": "the fakes and the runners of tests",
     "cachesim.apiserver.http": "the API server's front: sockets, TLS and uvicorn around the core, which has none",
