@@ -131,7 +131,8 @@ class Applier:
             if each != manager:
                 elsewhere.update(owned)
         kept = {**elsewhere, **fields}
-        for path in sorted(before, key=len, reverse=True):
+        # An item goes before its fields: without them it could no longer be found.
+        for path in sorted(before, key=len):
             if path not in fields and not any(other[: len(path)] == path for other in kept):
                 merged = _remove(merged, shape, path)
         return merged

@@ -149,11 +149,9 @@ def method_not_supported(resource_type: ResourceType, verb: str) -> ApiError:
     return with_details(error, {"group": resource_type.group, "kind": resource_type.plural})
 
 
-def unsupported_media_type(content_type: str) -> ApiError:
-    supported = (
-        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
-        "application/apply-patch+yaml"
-    )
+def unsupported_media_type(resource_type: ResourceType) -> ApiError:
+    strategic = "" if resource_type.custom else "application/strategic-merge-patch+json, "
+    supported = f"application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml"
     return Invalid(
         f"the body of the request was in an unknown format - accepted media types include: {supported}",
         status_code=415,

@@ -23,7 +23,7 @@ from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection, select
 from cachesim.apiserver.store import Store
 from cachesim.apiserver.watch import ServerWatch, WatchHub
-from cachesim.apiserver.writes import Writer
+from cachesim.apiserver.writes import Writer, check_name
 
 _NO_OPTIONS = WriteOptions()
 _NO_DELETE_OPTIONS = DeleteOptions()
@@ -85,6 +85,7 @@ class ApiServer:
         return self.store.revision
 
     async def get(self, resource_type: ResourceType, name: str, namespace: str = "") -> JsonObject:
+        resource_type = self._served(resource_type)
         found = self.store.get(resource_type, namespace if resource_type.namespaced else "", name)
         if found is None:
             raise not_found(resource_type, name)
@@ -103,6 +104,7 @@ class ApiServer:
         resource_version_match: str = "",
     ) -> JsonObject:
         """A `<Kind>List`: its items in order of namespace and name."""
+        resource_type = self._served(resource_type)
         return self._reader.list(
             resource_type,
             select(resource_type, namespace, label_selector, field_selector),
@@ -125,6 +127,7 @@ class ApiServer:
         timeout_seconds: float = 300.0,
     ) -> ServerWatch:
         """Raises Expired when the history no longer reaches back to `resource_version`."""
+        resource_type = self._served(resource_type)
         from_now = resource_version in ("", "0")
         return self.hub.open(
             resource_type,
@@ -146,6 +149,7 @@ class ApiServer:
         options: WriteOptions = _NO_OPTIONS,
     ) -> Answer:
         """Create an object; or, with `name` and `subresource`, post to a subresource (a pod's binding or eviction)."""
+        resource_type = self._served(resource_type)
         if subresource:
             return await self._create_subresource(resource_type, body, namespace, name, subresource, options)
         return await self._writer.create(resource_type, body, namespace, options)
@@ -160,7 +164,9 @@ class ApiServer:
         subresource: str = "",
         options: WriteOptions = _NO_OPTIONS,
     ) -> Answer:
+        resource_type = self._served(resource_type)
         self._check_subresource(resource_type, subresource)
+        check_name(body, name)
         return await self._writer.modify(
             resource_type,
             name,
@@ -183,6 +189,7 @@ class ApiServer:
         options: WriteOptions = _NO_OPTIONS,
     ) -> Answer:
         """`patch_type` is the content type of the request."""
+        resource_type = self._served(resource_type)
         self._check_subresource(resource_type, subresource)
         scope = namespace if resource_type.namespaced else ""
         return await self._patcher.patch(resource_type, name, scope, subresource, patch_type, body, options)
@@ -196,6 +203,7 @@ class ApiServer:
         options: DeleteOptions = _NO_DELETE_OPTIONS,
     ) -> Answer:
         """Answers the object while its deletion waits for something, a Status when it has gone."""
+        resource_type = self._served(resource_type)
         scope = namespace if resource_type.namespaced else ""
         return await self._deleter.delete(resource_type, name, scope, options)
 
@@ -208,6 +216,7 @@ class ApiServer:
         field_selector: str = "",
         options: DeleteOptions = _NO_DELETE_OPTIONS,
     ) -> Answer:
+        resource_type = self._served(resource_type)
         selection: Selection = select(resource_type, namespace, label_selector, field_selector)
         return await self._deleter.delete_collection(resource_type, selection, options)
 
@@ -250,6 +259,10 @@ class ApiServer:
             await self._deleter.delete(resource_type, name, namespace, delete)
             return Answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
         raise method_not_supported(resource_type, "create")
+
+    def _served(self, resource_type: ResourceType) -> ResourceType:
+        """The kind as it is registered now: its definition may have changed, or gone, since the caller looked it up."""
+        return self.registry.lookup(resource_type.group, resource_type.version, resource_type.plural)
 
     def _check_subresource(self, resource_type: ResourceType, subresource: str) -> None:
         if subresource and subresource not in resource_type.subresources:

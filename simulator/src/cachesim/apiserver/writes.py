@@ -214,9 +214,7 @@ class Writer:
         check_type(resource_type, candidate)
         metadata = candidate.get("metadata") or {}
         before = current["metadata"]
-        if metadata.get("name", name) != name:
-            given = metadata["name"]
-            raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+        check_name(candidate, name)
         uid, version = metadata.get("uid"), metadata.get("resourceVersion")
         if uid and uid != before["uid"]:
             cause = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
@@ -327,6 +325,7 @@ def gone_with_last_finalizer(item: JsonObject) -> bool:
         bool(metadata.get("deletionTimestamp"))
         and not metadata.get("finalizers")
         and not metadata.get("deletionGracePeriodSeconds")
+        and not (item.get("kind") == "Namespace" and (item.get("spec") or {}).get("finalizers"))
     )
 
 
@@ -343,6 +342,13 @@ def check_type(resource_type: ResourceType, body: JsonObject) -> None:
         )
     if kind != resource_type.kind:
         raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource_type.kind})")
+
+
+def check_name(body: JsonObject, name: str) -> None:
+    """The body's own name, where given, must be that of the URL."""
+    given = (body.get("metadata") or {}).get("name", name)
+    if given != name:
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
 def _request_namespace(resource_type: ResourceType, given: str, requested: str) -> str:

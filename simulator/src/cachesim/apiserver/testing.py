@@ -1,0 +1,286 @@
+"""One way to speak to any API server, for the contract suite: the in-memory one, the same over HTTP, a real one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Protocol
+
+from cachecore.errors import ApiError
+from cachecore.ports import Runtime
+from cachesim.apiserver.errors import error_details
+from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
+from cachesim.apiserver.resources import JsonObject, ResourceType
+
+WATCH_SECONDS = 30.0
+_EVENTUALLY_SECONDS = 30.0
+_PAUSE_SECONDS = 0.05
+
+
+class RawWatch(Protocol):
+    async def receive(self) -> JsonObject | None: ...
+
+    async def close(self) -> None: ...
+
+
+class RawVerbs(Protocol):
+    """The verbs over plain objects; `ApiServer` has them itself. Every failure is an `ApiError`."""
+
+    async def get(self, resource_type: ResourceType, name: str, namespace: str = "") -> JsonObject: ...
+
+    async def list(
+        self,
+        resource_type: ResourceType,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+        resource_version_match: str = "",
+    ) -> JsonObject: ...
+
+    async def watch(
+        self,
+        resource_type: ResourceType,
+        *,
+        resource_version: str = "",
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        allow_bookmarks: bool = True,
+        send_initial_events: bool = False,
+        timeout_seconds: float = 300.0,
+    ) -> RawWatch: ...
+
+    async def create(
+        self,
+        resource_type: ResourceType,
+        body: JsonObject,
+        *,
+        namespace: str = "",
+        name: str = "",
+        subresource: str = "",
+        options: WriteOptions = ...,
+    ) -> Answer: ...
+
+    async def update(
+        self,
+        resource_type: ResourceType,
+        name: str,
+        body: JsonObject,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        options: WriteOptions = ...,
+    ) -> Answer: ...
+
+    async def patch(
+        self,
+        resource_type: ResourceType,
+        name: str,
+        patch_type: str,
+        body: Any,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        options: WriteOptions = ...,
+    ) -> Answer: ...
+
+    async def delete(
+        self, resource_type: ResourceType, name: str, *, namespace: str = "", options: DeleteOptions = ...
+    ) -> Answer: ...
+
+    async def delete_collection(
+        self,
+        resource_type: ResourceType,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        options: DeleteOptions = ...,
+    ) -> Answer: ...
+
+
+class ContractApi:
+    """What one contract test gets: the verbs, a namespace and names of its own, and patience.
+
+    Objects of cluster scope are named by `unique`, because a real server is shared by every test of a session.
+    """
+
+    def __init__(self, verbs: RawVerbs, runtime: Runtime, *, namespace: str) -> None:
+        self.verbs = verbs
+        self.runtime = runtime
+        self.namespace = namespace
+
+    def unique(self, name: str) -> str:
+        """A name that no other test has."""
+        return f"{name}-{self.namespace}"
+
+    def scope(self, resource_type: ResourceType) -> str:
+        return self.namespace if resource_type.namespaced else ""
+
+    async def get(self, resource_type: ResourceType, name: str) -> JsonObject:
+        return await self.verbs.get(resource_type, name, self.scope(resource_type))
+
+    async def exists(self, resource_type: ResourceType, name: str) -> bool:
+        try:
+            await self.get(resource_type, name)
+        except ApiError as error:
+            if error.status_code == 404:
+                return False
+            raise
+        return True
+
+    async def names(self, resource_type: ResourceType, **query: Any) -> list[str]:
+        listed = await self.verbs.list(resource_type, namespace=self.scope(resource_type), **query)
+        return [item["metadata"]["name"] for item in listed["items"]]
+
+    async def create(self, resource_type: ResourceType, body: JsonObject, **options: Any) -> JsonObject:
+        """Create in the test's namespace; `options` are those of `WriteOptions`."""
+        return (await self.answer(resource_type, body, **options)).object
+
+    async def answer(self, resource_type: ResourceType, body: JsonObject, **options: Any) -> Answer:
+        """As `create`, with the warnings."""
+        return await self.verbs.create(
+            resource_type,
+            typed(resource_type, body),
+            namespace=self.scope(resource_type),
+            options=WriteOptions(**options),
+        )
+
+    async def update(
+        self, resource_type: ResourceType, body: JsonObject, *, subresource: str = "", **options: Any
+    ) -> JsonObject:
+        answer = await self.verbs.update(
+            resource_type,
+            body["metadata"]["name"],
+            typed(resource_type, body),
+            namespace=self.scope(resource_type),
+            subresource=subresource,
+            options=WriteOptions(**options),
+        )
+        return answer.object
+
+    async def patch(
+        self,
+        resource_type: ResourceType,
+        name: str,
+        patch_type: str,
+        body: Any,
+        *,
+        subresource: str = "",
+        **options: Any,
+    ) -> JsonObject:
+        answer = await self.verbs.patch(
+            resource_type,
+            name,
+            patch_type,
+            body,
+            namespace=self.scope(resource_type),
+            subresource=subresource,
+            options=WriteOptions(**options),
+        )
+        return answer.object
+
+    async def merge(
+        self, resource_type: ResourceType, name: str, body: JsonObject, *, subresource: str = "", **options: Any
+    ) -> JsonObject:
+        """A JSON merge patch."""
+        return await self.patch(
+            resource_type, name, "application/merge-patch+json", body, subresource=subresource, **options
+        )
+
+    async def apply(
+        self, resource_type: ResourceType, name: str, body: JsonObject, *, manager: str, **options: Any
+    ) -> JsonObject:
+        """A server-side apply by `manager`."""
+        return await self.patch(
+            resource_type,
+            name,
+            "application/apply-patch+yaml",
+            typed(resource_type, {**body, "metadata": {**(body.get("metadata") or {}), "name": name}}),
+            field_manager=manager,
+            **options,
+        )
+
+    async def delete(self, resource_type: ResourceType, name: str, **options: Any) -> JsonObject:
+        answer = await self.verbs.delete(
+            resource_type, name, namespace=self.scope(resource_type), options=DeleteOptions(**options)
+        )
+        return answer.object
+
+    async def watch(self, resource_type: ResourceType, **query: Any) -> RawWatch:
+        query.setdefault("timeout_seconds", WATCH_SECONDS)
+        return await self.verbs.watch(resource_type, namespace=self.scope(resource_type), **query)
+
+    async def revision(self, resource_type: ResourceType) -> str:
+        """The resourceVersion of a list of that kind, now."""
+        listed = await self.verbs.list(resource_type, namespace=self.scope(resource_type))
+        return str(listed["metadata"]["resourceVersion"])
+
+    async def eventually(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until it holds; fail when it does not within half a minute."""
+        deadline = self.runtime.monotonic() + _EVENTUALLY_SECONDS
+        while not await holds():
+            if self.runtime.monotonic() > deadline:
+                raise AssertionError(f"not within {_EVENTUALLY_SECONDS:.0f} seconds: {holds}")
+            await self.runtime.sleep(_PAUSE_SECONDS)
+
+    async def gone(self, resource_type: ResourceType, name: str) -> None:
+        """Wait until the object is no more."""
+
+        async def absent() -> bool:
+            return not await self.exists(resource_type, name)
+
+        await self.eventually(absent)
+
+
+ContractTest = Callable[[ContractApi], Coroutine[Any, Any, None]]
+
+
+class ContractServer(Protocol):
+    """One kind of server that the suite runs against."""
+
+    def run(self, test: ContractTest) -> None:
+        """Run one test on it, in a namespace of its own, with the suite's CustomResourceDefinition in place."""
+        ...
+
+
+def typed(resource_type: ResourceType, body: JsonObject) -> JsonObject:
+    """The body with the kind's apiVersion and kind, where it says nothing else."""
+    return {"apiVersion": resource_type.api_version, "kind": resource_type.kind, **body}
+
+
+@contextlib.contextmanager
+def refused(code: int, reason: str = "") -> Iterator[list[ApiError]]:
+    """Assert that the block ends in that error; the list holds it afterwards."""
+    caught: list[ApiError] = []
+    try:
+        yield caught
+    except ApiError as error:
+        caught.append(error)
+        if error.status_code != code or (reason and error.reason != reason):
+            raise AssertionError(
+                f"expected {code} {reason}, got {error.status_code} {error.reason}: {error}"
+            ) from error
+    else:
+        raise AssertionError(f"expected {code} {reason}, but nothing was refused")
+
+
+def causes(error: ApiError) -> list[tuple[str, str]]:
+    """The fields that a Status complains of, with the reason of each."""
+    return [(cause.get("field", ""), cause.get("reason", "")) for cause in error_details(error).get("causes") or ()]
+
+
+async def collect(watch: RawWatch, count: int) -> list[JsonObject]:
+    """The next events that are no bookmarks."""
+    events: list[JsonObject] = []
+    while len(events) < count:
+        event = await watch.receive()
+        if event is None:
+            raise AssertionError(f"the watch ended after {len(events)} of {count} events")
+        if event["type"] != "BOOKMARK":
+            events.append(event)
+    return events

@@ -1,0 +1,110 @@
+"""CustomResourceDefinitions and namespaces: what comes and goes with them."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from cachesim.apiserver.builtin import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, NAMESPACE
+from cachesim.apiserver.crd import types_of
+from cachesim.apiserver.resources import JsonObject
+from cachesim.apiserver.testing import ContractApi, refused
+from cachesim.apiserver.testing_kinds import GROUP, WIDGET, definition
+
+
+def gadgets(api: ContractApi) -> JsonObject:
+    """A definition of this test's own: its namespace is in the names."""
+    word = api.namespace.replace("-", "")
+    return definition(f"gadgets{word}", f"Gadget{word}")
+
+
+async def established(api: ContractApi, name: str) -> None:
+    async def holds() -> bool:
+        conditions = (await api.get(CUSTOM_RESOURCE_DEFINITION, name)).get("status", {}).get("conditions") or []
+        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+    await api.eventually(holds)
+
+
+async def test_a_definition_serves_its_kind(api: ContractApi) -> None:
+    body = gadgets(api)
+    await api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    await established(api, body["metadata"]["name"])
+    gadget = types_of(body)[0]
+    created = await api.create(gadget, {"metadata": {"name": "a"}, "spec": {"color": "red"}})
+    assert created["kind"] == gadget.kind
+    await api.delete(CUSTOM_RESOURCE_DEFINITION, body["metadata"]["name"])
+
+
+async def test_a_deleted_definition_takes_its_objects_along(api: ContractApi) -> None:
+    body = gadgets(api)
+    await api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    await established(api, body["metadata"]["name"])
+    gadget = types_of(body)[0]
+    await api.create(gadget, {"metadata": {"name": "a"}, "spec": {"color": "red"}})
+    await api.delete(CUSTOM_RESOURCE_DEFINITION, body["metadata"]["name"])
+    await api.gone(CUSTOM_RESOURCE_DEFINITION, body["metadata"]["name"])
+    with refused(404, "NotFound") as errors:
+        await api.get(gadget, "a")
+    assert "the server could not find the requested resource" in errors[0].message
+
+
+async def test_a_definition_is_named_after_its_kind(api: ContractApi) -> None:
+    body = gadgets(api)
+    with refused(422, "Invalid") as errors:
+        await api.create(CUSTOM_RESOURCE_DEFINITION, {**body, "metadata": {"name": f"others.{GROUP}"}})
+    assert 'must be spec.names.plural+"."+spec.group' in errors[0].message
+
+
+async def test_a_rule_that_is_no_cel_is_refused(api: ContractApi) -> None:
+    body: JsonObject = msgspec.json.decode(msgspec.json.encode(gadgets(api)))
+    schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": "self.color =="}]
+    with refused(422, "Invalid") as errors:
+        await api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    assert "compilation failed" in errors[0].message
+
+
+async def test_every_field_of_a_schema_has_a_type(api: ContractApi) -> None:
+    body: JsonObject = msgspec.json.decode(msgspec.json.encode(gadgets(api)))
+    schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["properties"]["untyped"] = {}
+    with refused(422, "Invalid") as errors:
+        await api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    assert "must not be empty for specified object fields" in errors[0].message
+
+
+@pytest.mark.parametrize("policy", ["Background", "Foreground"])
+async def test_a_namespace_takes_its_contents_along(api: ContractApi, policy: str) -> None:
+    name = api.unique("going")
+    await api.create(NAMESPACE, {"metadata": {"name": name}})
+    body = {**WIDGET_BODY, "metadata": {"name": "a"}}
+    await api.verbs.create(WIDGET, body, namespace=name)
+    await api.delete(NAMESPACE, name, propagation_policy=policy)
+    await api.gone(NAMESPACE, name)
+    listed = await api.verbs.list(WIDGET, namespace=name)
+    assert listed["items"] == []
+
+
+async def test_nothing_is_created_in_a_namespace_that_is_going(api: ContractApi) -> None:
+    name = api.unique("going")
+    await api.create(NAMESPACE, {"metadata": {"name": name}})
+    held = {**WIDGET_BODY, "metadata": {"name": "a", "finalizers": ["contract.localmodel.test/hold"]}}
+    await api.verbs.create(WIDGET, held, namespace=name)
+    going = await api.delete(NAMESPACE, name)
+    assert going["status"]["phase"] == "Terminating"
+    with refused(403, "Forbidden") as errors:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}}
+        await api.verbs.create(CONFIG_MAP, body, namespace=name)
+    assert f"unable to create new content in namespace {name} because it is being terminated" in errors[0].message
+    released = {"metadata": {"finalizers": None}}
+    await api.verbs.patch(WIDGET, "a", "application/merge-patch+json", released, namespace=name)
+    await api.gone(NAMESPACE, name)
+
+
+async def test_the_default_namespaces_are_there(api: ContractApi) -> None:
+    names = await api.names(NAMESPACE)
+    assert {"default", "kube-system"} <= set(names)
+
+
+WIDGET_BODY: JsonObject = {"apiVersion": WIDGET.api_version, "kind": WIDGET.kind, "spec": {"color": "red"}}

@@ -1,0 +1,140 @@
+"""Lists: order, pages, revisions, selectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cachesim.apiserver.builtin import CONFIG_MAP, LEASE, POD
+from cachesim.apiserver.testing import ContractApi, refused
+from cachesim.apiserver.testing_kinds import WIDGET
+
+
+async def config_maps(api: ContractApi, names: str, **labels: str) -> None:
+    for name in names.split():
+        await api.create(CONFIG_MAP, {"metadata": {"name": name, "labels": {"suite": "contract", **labels}}})
+
+
+async def page(api: ContractApi, **query: Any) -> dict[str, Any]:
+    return await api.verbs.list(CONFIG_MAP, namespace=api.namespace, label_selector="suite=contract", **query)
+
+
+async def test_items_come_in_order_of_their_names(api: ContractApi) -> None:
+    await config_maps(api, "c a b")
+    assert await api.names(CONFIG_MAP, label_selector="suite=contract") == ["a", "b", "c"]
+
+
+async def test_a_list_has_the_kind_and_a_revision(api: ContractApi) -> None:
+    listed = await page(api)
+    assert listed["kind"] == "ConfigMapList"
+    assert listed["apiVersion"] == "v1"
+    assert int(listed["metadata"]["resourceVersion"]) > 0
+
+
+async def test_pages_follow_each_other(api: ContractApi) -> None:
+    await config_maps(api, "a b c")
+    first = await page(api, limit=2)
+    second = await page(api, limit=2, continue_token=first["metadata"]["continue"])
+    assert [item["metadata"]["name"] for item in first["items"] + second["items"]] == ["a", "b", "c"]
+    assert not second["metadata"].get("continue")
+
+
+async def test_a_page_says_how_many_are_left(api: ContractApi) -> None:
+    for name in "abc":
+        await api.create(WIDGET, {"metadata": {"name": name}, "spec": {"color": "red"}})
+    listed = await api.verbs.list(WIDGET, namespace=api.namespace, limit=1)
+    assert listed["metadata"]["remainingItemCount"] == 2
+
+
+async def test_later_pages_are_of_the_firsts_moment(api: ContractApi) -> None:
+    await config_maps(api, "a b c")
+    first = await page(api, limit=1)
+    await api.delete(CONFIG_MAP, "b")
+    await config_maps(api, "d")
+    second = await page(api, continue_token=first["metadata"]["continue"])
+    assert [item["metadata"]["name"] for item in second["items"]] == ["b", "c"]
+    assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+async def test_a_broken_token_is_a_bad_request(api: ContractApi) -> None:
+    with refused(400, "BadRequest"):
+        await page(api, limit=1, continue_token="not-a-token")
+
+
+async def test_an_exact_revision_shows_the_past(api: ContractApi) -> None:
+    await config_maps(api, "a")
+    before = await page(api)
+    await config_maps(api, "b")
+    past = await page(
+        api, resource_version=before["metadata"]["resourceVersion"], resource_version_match="Exact", limit=10
+    )
+    assert [item["metadata"]["name"] for item in past["items"]] == ["a"]
+
+
+async def test_a_minimum_revision_shows_the_present(api: ContractApi) -> None:
+    await config_maps(api, "a")
+    before = await page(api)
+    await config_maps(api, "b")
+    listed = await page(
+        api, resource_version=before["metadata"]["resourceVersion"], resource_version_match="NotOlderThan"
+    )
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "selector, found",
+    [
+        ("app=x", ["a"]),
+        ("app==x", ["a"]),
+        ("app!=x", ["b", "c"]),
+        ("app in (x, y)", ["a", "b"]),
+        ("app notin (x)", ["b", "c"]),
+        ("app", ["a", "b"]),
+        ("!app", ["c"]),
+        ("app=x,tier=front", ["a"]),
+        ("rank>1", ["b"]),
+        ("rank<2", ["a"]),
+    ],
+)
+async def test_label_selectors(api: ContractApi, selector: str, found: list[str]) -> None:
+    await config_maps(api, "a", app="x", tier="front", rank="1")
+    await config_maps(api, "b", app="y", rank="2")
+    await config_maps(api, "c")
+    assert await api.names(CONFIG_MAP, label_selector=f"suite=contract,{selector}") == found
+
+
+async def test_a_malformed_label_selector_is_a_bad_request(api: ContractApi) -> None:
+    with refused(400, "BadRequest") as errors:
+        await api.names(CONFIG_MAP, label_selector="a b")
+    assert "unable to parse requirement" in errors[0].message
+
+
+async def test_objects_are_selected_by_name(api: ContractApi) -> None:
+    await config_maps(api, "a b")
+    assert await api.names(CONFIG_MAP, field_selector="metadata.name=b") == ["b"]
+
+
+async def test_pods_are_selected_by_node_and_phase(api: ContractApi) -> None:
+    containers = [{"name": "main", "image": "busybox:1"}]
+    node = api.unique("node")
+    await api.create(POD, {"metadata": {"name": "a"}, "spec": {"nodeName": node, "containers": containers}})
+    unbound = {"schedulerName": "none", "containers": containers}
+    await api.create(POD, {"metadata": {"name": "b"}, "spec": unbound})
+    assert await api.names(POD, field_selector=f"spec.nodeName={node}") == ["a"]
+    assert await api.names(POD, field_selector="spec.nodeName=") == ["b"]
+    assert await api.names(POD, field_selector=f"status.phase=Pending,spec.nodeName!={node}") == ["b"]
+
+
+async def test_a_custom_resource_has_few_selectable_fields(api: ContractApi) -> None:
+    with refused(400, "BadRequest") as errors:
+        await api.names(WIDGET, field_selector="spec.color=red")
+    assert "field label not supported: spec.color" in errors[0].message
+
+
+async def test_most_built_in_kinds_have_few_selectable_fields(api: ContractApi) -> None:
+    with refused(400, "BadRequest") as errors:
+        await api.names(LEASE, field_selector="spec.holderIdentity=me")
+    assert '"spec.holderIdentity" is not a known field selector: only "metadata.name", "metadata.namespace"' in (
+        errors[0].message
+    )
