@@ -38,7 +38,7 @@ def quantity_bytes(quantity: str | int | None) -> int:
         return quantity
     match = _QUANTITY.fullmatch(quantity.strip())
     if match is None:
-        raise InvalidInput(f"{quantity!r} is not a quantity: write a number with one of the suffixes k M G T Ki Mi Gi Ti")
+        raise InvalidInput(f"{quantity!r} is not a quantity: write a number with a suffix of k M G T Ki Mi Gi Ti")
     number = decimal.Decimal(match.group(1)) * _SUFFIXES[match.group(2)]
     return int(number.to_integral_value(rounding=decimal.ROUND_CEILING))
 

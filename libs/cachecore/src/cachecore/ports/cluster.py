@@ -1,7 +1,7 @@
 """The Kubernetes API, as production code sees it: typed values in, typed values out.
 
-Every verb raises the `ApiError` branch of `cachecore.errors` and nothing else. Only the adapter retries a read; a write is
-retried by its caller, who alone knows whether it is safe.
+Every verb raises the `ApiError` branch of `cachecore.errors` and nothing else. Only the adapter retries a read; a write
+is retried by its caller, who alone knows whether it is safe.
 """
 
 from __future__ import annotations
