@@ -128,11 +128,10 @@ class ObjectVerbs:
             )
         if not target.name:
             raise method_not_supported(target.resource_type, "patch")
-        applies = media_type == APPLY_PATCH
-        if applies and not query.get("fieldManager"):
-            raise bad_request(
-                "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
-            )
+        options = write_options(query, caller)
+        if media_type == APPLY_PATCH:
+            # An applier has to name itself.
+            options = msgspec.structs.replace(options, field_manager=query.get("fieldManager", ""))
         return await self._server.patch(
             target.resource_type,
             target.name,
@@ -140,7 +139,7 @@ class ObjectVerbs:
             decode(body, content_type),
             namespace=target.namespace,
             subresource=target.subresource,
-            options=write_options(query, caller),
+            options=options,
         )
 
     async def _delete(
