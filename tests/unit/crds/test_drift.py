@@ -102,7 +102,8 @@ def python_type(declared: inspect.Type) -> Any:
     if isinstance(declared, inspect.StructType | inspect.EnumType):
         return declared.cls
     if isinstance(declared, inspect.VarTupleType):
-        return tuple[python_type(declared.item_type), ...]
+        item: Any = python_type(declared.item_type)
+        return tuple[item, ...]
     return {inspect.StrType: str, inspect.IntType: int, inspect.BoolType: bool}[type(declared)]
 
 

@@ -75,21 +75,24 @@ def admit(pod: JsonObject, *, namespace: str, catalog: Catalog, agent_image: str
         return Admission(reason=Reason.DISABLED, message=f"{DISABLE_LOCAL_MODEL_ANNOTATION} is set")
     edit = PodEdit(pod)
     choice = _Choice(pod, namespace, catalog)
-    claims = _mounted_claims(edit, choice)
+    mounted, unguarded = _mounted_claims(edit, choice)
     shape = read_shape(pod)
     position = _guard_position(pod)
     misses: list[_Miss] = []
+    wanted: list[Claim] = []
     if shape.source_uri:
-        claims += _redirect(edit, shape, choice, misses)
+        wanted = _redirect(edit, shape, choice, misses)
     elif shape.downloads:
-        claims += _replace_downloads(edit, shape, choice, misses)
+        wanted = _replace_downloads(edit, shape, choice, misses)
     elif shape.objection:
         misses.append(_Miss(Reason.UNSUITABLE_POD, shape.objection))
+    claims = [*mounted, *wanted]
     if not claims:
         return _left_alone(misses)
+    unguarded -= {claim.name for claim in wanted}
     distinct = {claim.name: claim for claim in claims}
     for claim in distinct.values():
-        if claim.name not in choice.whole:
+        if claim.name not in unguarded:
             position += edit.guard(claim, agent_image, position=position)
         edit.prefer_nodes_with(claim)
     keys = list(dict.fromkeys(claim.key for claim in distinct.values()))
@@ -113,8 +116,6 @@ class _Choice:
         self._namespace = namespace
         self._catalog = catalog
         self._taken: list[Claim] = []
-        # Claims that the pod mounts whole, not by the model's folder: marked, but not held back.
-        self.whole: set[str] = set()
 
     def known(self, claim_name: str) -> Claim | None:
         return self._catalog.claim(self._namespace, claim_name)
@@ -165,8 +166,12 @@ class _Choice:
         )
 
 
-def _mounted_claims(edit: PodEdit, choice: _Choice) -> list[Claim]:
-    """The claims of caches that the pod mounts already: by KServe's doing, its author's, or ours of before."""
+def _mounted_claims(edit: PodEdit, choice: _Choice) -> tuple[list[Claim], set[str]]:
+    """The claims of caches that the pod mounts already: by KServe's doing, its author's, or ours of before.
+
+    Beside them, the names of those that are mounted whole, not by the model's folder. The name of such a claim may be a
+    coincidence, so it is neither made read-only nor waited for.
+    """
     claims: dict[str, Claim] = {}
     by_folder: set[str] = set()
     for volume, claim_name in tuple(edit.claim_volumes()):
@@ -178,12 +183,9 @@ def _mounted_claims(edit: PodEdit, choice: _Choice) -> list[Claim]:
         if any(path_below((mount.get("subPath") or "").strip("/"), claim.model_path) is not None for mount in mounts):
             by_folder.add(claim_name)
             edit.seal(volume)
-    for claim_name, claim in claims.items():
+    for claim in claims.values():
         choice.take(claim)
-        # The name alone may be a coincidence: such a volume is neither made read-only nor waited for.
-        if claim_name not in by_folder:
-            choice.whole.add(claim_name)
-    return list(claims.values())
+    return list(claims.values()), claims.keys() - by_folder
 
 
 def _redirect(edit: PodEdit, shape: PodShape, choice: _Choice, misses: list[_Miss]) -> list[Claim]:

@@ -15,7 +15,7 @@ def json_patch(old: Any, new: Any) -> tuple[JsonObject, ...]:
 
 
 def _compare(old: Any, new: Any, path: str, operations: list[JsonObject]) -> None:
-    if old is new or (type(old) is type(new) and old == new):
+    if old is new or old == new:
         return
     if isinstance(old, dict) and isinstance(new, dict) and old.get("name") == new.get("name"):
         _compare_objects(old, new, path, operations)

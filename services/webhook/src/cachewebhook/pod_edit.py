@@ -81,9 +81,10 @@ class PodEdit:
                     yield mount
 
     def volume_of(self, claim: Claim) -> str:
-        """The name of the volume that is this claim, made when there is none."""
+        """The name of the volume that is this claim, made when there is none; read-only in either case."""
         for name, claim_name in self.claim_volumes():
             if claim_name == claim.name:
+                self.seal(name)
                 return name
         taken = {volume.get("name") for volume in self.volumes}
         names = (CACHE_VOLUME, *(f"{CACHE_VOLUME}-{number}" for number in range(1, len(taken) + 2)))
@@ -155,7 +156,8 @@ class PodEdit:
             return False
         candidates = (GUARD_CONTAINER, *(f"{GUARD_CONTAINER}-{number}" for number in range(1, len(names) + 2)))
         name = next(name for name in candidates if name not in names)
-        self.init_containers.insert(position, _guard_container(name, image, command, self.volume_of(claim)))
+        volume = self.volume_of(claim)
+        self.init_containers.insert(position, _guard_container(name, image, command, volume))
         return True
 
     def prefer_nodes_with(self, claim: Claim) -> None:
