@@ -63,7 +63,7 @@ class HttpFront:
 
     async def stop(self) -> None:
         """End the open watches in good order, then stop listening."""
-        self._uvicorn.should_exit = True
+        self._uvicorn.end()
         self._server.disconnect_watches()
         if self._serving is not None:
             await self._serving
@@ -79,7 +79,22 @@ class HttpFront:
 
 
 class _Uvicorn(uvicorn.Server):
-    """The signals belong to the program, not to this one of its parts."""
+    """The signals belong to the program, not to this one of its parts; and it ends at once when told to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    async def main_loop(self) -> None:
+        # A tick keeps the Date header fresh, which needs one each second.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._told.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
