@@ -1,0 +1,88 @@
+"""What a model is worth to a node's cache: the ranking of each eviction policy. Pure.
+
+A `Usage` is all that a policy may know of a model: it grows with each use (`used`) and is remembered when the copy
+goes, so that a model that comes back keeps its history. `value` ranks the models: more is kept longer.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from cachecore.resources.serving import EvictionPolicy
+
+# A use counts half after this time: long enough for a daily rhythm, short enough to forget last week's model.
+HALF_LIFE_SECONDS = 24 * 3600.0
+# What a load costs beyond its bytes (requests, checks, publishing), and how fast bytes come when nothing was measured.
+LOAD_OVERHEAD_SECONDS = 1.0
+LOAD_BYTES_PER_SECOND = 200e6
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """One model's history on one node. Times are Unix seconds.
+
+    `frequency` is the decayed count of uses as of `last_used_seconds`; `credit` is what GreedyDualSize gave it then.
+    """
+
+    arrived_seconds: float = 0.0
+    last_used_seconds: float = 0.0
+    frequency: float = 0.0
+    credit: float = 0.0
+
+    @property
+    def recency_seconds(self) -> float:
+        """Arrival counts as a use: a model that has just been asked for is not the first to go."""
+        return max(self.arrived_seconds, self.last_used_seconds)
+
+
+def load_seconds(size_bytes: int) -> float:
+    """What it costs to fetch a model again."""
+    return LOAD_OVERHEAD_SECONDS + size_bytes / LOAD_BYTES_PER_SECOND
+
+
+def arrived(now: float, *, size_bytes: int, inflation: float) -> Usage:
+    """The history of a model that the node has just been asked to hold."""
+    return Usage(arrived_seconds=now, credit=_credit(size_bytes, inflation))
+
+
+def used(usage: Usage, now: float, *, size_bytes: int, inflation: float) -> Usage:
+    """The history after one more use. A clock that fell back changes no order: time here never falls."""
+    moment = max(now, usage.last_used_seconds)
+    return msgspec.structs.replace(
+        usage,
+        last_used_seconds=moment,
+        frequency=_decayed(usage, moment) + 1.0,
+        credit=_credit(size_bytes, inflation),
+    )
+
+
+def value(policy: EvictionPolicy, usage: Usage, *, size_bytes: int, now: float) -> float:
+    """The worth of a model under a policy: comparable between models at one `now` only."""
+    match policy:
+        case EvictionPolicy.LRU:
+            return usage.recency_seconds
+        case EvictionPolicy.GREEDY_DUAL_SIZE:
+            return usage.credit
+        case EvictionPolicy.LFU:
+            # An arrival is worth a little, so that a new model has its chance.
+            hits = _decayed(usage, max(now, usage.recency_seconds)) + _decay(usage.arrived_seconds, now)
+            return hits * load_seconds(size_bytes) / max(size_bytes, 1)
+
+
+def inflated(inflation: float, victim: Usage) -> float:
+    """GreedyDualSize's clock after an eviction: what stays is worth at least as much as what went."""
+    return max(inflation, victim.credit)
+
+
+def _credit(size_bytes: int, inflation: float) -> float:
+    """Seconds of loading saved per byte kept, on top of the clock; scaled to MiB to keep the sums exact enough."""
+    return inflation + load_seconds(size_bytes) * 2**20 / max(size_bytes, 1)
+
+
+def _decayed(usage: Usage, now: float) -> float:
+    return usage.frequency * _decay(usage.last_used_seconds, now)
+
+
+def _decay(since: float, now: float) -> float:
+    return math.exp2(-max(now - since, 0.0) / HALF_LIFE_SECONDS)

@@ -1,0 +1,1 @@
+"""What touches the real world: the POSIX disk, the object stores, the copying of bytes."""

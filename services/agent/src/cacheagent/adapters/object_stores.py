@@ -1,0 +1,77 @@
+"""The `ObjectStores` port: the driver for each scheme, opened once per set of credentials."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Protocol
+
+from cacheagent.adapters.fsspec_store import FsspecStore
+from cacheagent.adapters.local_store import LocalStore
+from cachecore.errors import UnsupportedScheme
+from cachecore.ports import Credentials, ObjectInfo, ObjectStore
+
+# The module that a scheme needs, and the extra of this distribution that brings it.
+DRIVERS = {
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gs"),
+    "abfs": ("adlfs", "azure"),
+    "hf": ("huggingface_hub", "hf"),
+    "http": ("aiohttp", "http"),
+    "https": ("aiohttp", "http"),
+}
+
+
+class ClosableStore(ObjectStore, Protocol):
+    async def list(self, uri: str) -> list[ObjectInfo]: ...
+
+    async def close(self) -> None: ...
+
+
+class DriverStores:
+    """Opens stores; `environment` is the agent's own, for models that name no credentials.
+
+    `file_sources` is the directory below which file:// is allowed; "" for nowhere.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, file_sources: str = "") -> None:
+        self._environment = dict(environment)
+        self._file_sources = file_sources
+        self._opened: dict[tuple[str, Credentials], ClosableStore] = {}
+
+    async def open(self, uri: str, credentials: Credentials) -> ObjectStore:
+        scheme, separator, _ = uri.partition("://")
+        if not separator:
+            raise UnsupportedScheme(f"{uri!r} has no scheme; use one of {', '.join(available_schemes())}")
+        known = (scheme, credentials)
+        if known not in self._opened:
+            self._opened[known] = self._make(scheme, credentials)
+        return self._opened[known]
+
+    async def close(self) -> None:
+        opened, self._opened = self._opened, {}
+        for store in opened.values():
+            await store.close()
+
+    def _make(self, scheme: str, credentials: Credentials) -> ClosableStore:
+        if scheme not in available_schemes():
+            hint = ""
+            if scheme in DRIVERS:
+                hint = f"; pip install 'localmodel-agent[{DRIVERS[scheme][1]}]' brings it"
+            raise UnsupportedScheme(
+                f"there is no driver for {scheme}://{hint}; there is one for {', '.join(available_schemes())}"
+            )
+        if scheme == "s3":
+            # Importing botocore takes a moment and memory: only an agent that reads S3 pays for it.
+            from cacheagent.adapters.s3_store import S3Store
+
+            return S3Store(credentials, self._environment)
+        if scheme == "file":
+            return LocalStore(self._file_sources)
+        return FsspecStore(scheme, credentials)
+
+
+def available_schemes() -> list[str]:
+    """The schemes whose drivers are installed, sorted."""
+    installed = [scheme for scheme, (module, _) in DRIVERS.items() if importlib.util.find_spec(module) is not None]
+    return sorted([*installed, "file"])

@@ -1,0 +1,172 @@
+"""S3 through s3fs, on our own event loop: credentials, endpoints and sessions are its work, ranges are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import s3fs
+
+from cacheagent.adapters.source_errors import translate
+from cachecore.errors import CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
+from cachecore.ports import Credentials, ObjectInfo
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 15
+READ_TIMEOUT_SECONDS = 60
+CONNECTIONS = 64
+# The transfer has retries of its own, which know what they are about: here only one for a stale connection.
+ATTEMPTS = 2
+
+
+Objects: TypeAlias = list[ObjectInfo]
+
+
+class S3Store:
+    """One set of credentials."""
+
+    def __init__(self, credentials: Credentials, environment: Mapping[str, str]) -> None:
+        self._fs = s3fs.S3FileSystem(
+            asynchronous=True,
+            skip_instance_cache=True,
+            use_listings_cache=False,
+            config_kwargs={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "read_timeout": READ_TIMEOUT_SECONDS,
+                "max_pool_connections": CONNECTIONS,
+                "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
+                "s3": _addressing(credentials, environment),
+            },
+            **_options(credentials, environment),
+        )
+        self._fs.retries = 1
+        self._opening = asyncio.Lock()
+        self._open = False
+
+    async def list(self, uri: str) -> Objects:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        prefix = key.rstrip("/")
+        try:
+            found = await self._list_below(bucket, f"{prefix}/" if prefix else "")
+            if not found and prefix:
+                found = await self._list_one(bucket, prefix)
+        except Exception as error:
+            raise translate(error, uri) from error
+        if not found:
+            raise SourceNotFound(f"there is no object below {uri}: check the bucket and the prefix")
+        return sorted(found, key=lambda item: item.path)
+
+    async def read(self, source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes:
+        if length_bytes == 0:
+            return b""
+        bucket, _, key = source.location.removeprefix("s3://").partition("/")
+        last = offset_bytes + length_bytes - 1
+        pinned = {"IfMatch": f'"{source.etag}"'} if source.etag else {}
+        try:
+            response = await self._call(
+                "get_object", Bucket=bucket, Key=key, Range=f"bytes={offset_bytes}-{last}", **pinned
+            )
+            async with response["Body"] as body:
+                content: bytes = await body.read()
+        except Exception as error:
+            raise translate(error, source.location) from error
+        _check(response, source, offset_bytes, length_bytes, len(content))
+        return content
+
+    async def close(self) -> None:
+        if self._open:
+            self._open = False
+            await self._fs._s3creator.__aexit__(None, None, None)
+
+    async def _list_below(self, bucket: str, prefix: str) -> Objects:
+        found: Objects = []
+        more: dict[str, str] = {}
+        while True:
+            page = await self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+            found += [
+                _info(bucket, item["Key"], item["Key"][len(prefix) :], item["Size"], item.get("ETag", ""))
+                for item in page.get("Contents", ())
+            ]
+            if not page.get("IsTruncated"):
+                return found
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def _list_one(self, bucket: str, key: str) -> Objects:
+        """The URI may name one object instead of a folder."""
+        try:
+            head = await self._call("head_object", Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            return []
+        return [_info(bucket, key, key.rpartition("/")[2], head["ContentLength"], head.get("ETag", ""))]
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        async with self._opening:
+            if not self._open:
+                await self._fs.set_session()
+                self._open = True
+        return await self._fs._call_s3(method, **arguments)
+
+
+def _info(bucket: str, key: str, path: str, size_bytes: int, etag: str) -> ObjectInfo:
+    return ObjectInfo(path=path, location=f"s3://{bucket}/{key}", size_bytes=size_bytes, etag=etag.strip('"'))
+
+
+def _check(response: dict[str, Any], source: ObjectInfo, offset_bytes: int, length_bytes: int, came: int) -> None:
+    """The answer is the range that was asked for, of the version that was listed, and whole."""
+    etag = str(response.get("ETag", "")).strip('"')
+    if source.etag and etag and etag != source.etag:
+        raise SourceChanged(f"{source.location} has the etag {etag}, it was listed with {source.etag}")
+    expected = f"bytes {offset_bytes}-{offset_bytes + length_bytes - 1}/{source.size_bytes}"
+    shown = response.get("ContentRange")
+    if shown is None and (offset_bytes, length_bytes) != (0, source.size_bytes):
+        raise CorruptTransfer(f"{source.location}: the whole object came instead of {expected}")
+    if shown is not None and shown != expected:
+        raise CorruptTransfer(f"{source.location}: {shown} came instead of {expected}")
+    if came < length_bytes:
+        raise SourceUnavailable(f"{source.location}: the connection ended after {came} of {length_bytes} bytes")
+    if came > length_bytes:
+        raise CorruptTransfer(f"{source.location}: {came} bytes came instead of {length_bytes}")
+
+
+def _options(credentials: Credentials, environment: Mapping[str, str]) -> dict[str, Any]:
+    """s3fs' arguments. What the credentials don't say about the endpoint comes from the agent's own environment."""
+
+    def setting(name: str) -> str:
+        return credentials.get(name) or environment.get(name, "")
+
+    client: dict[str, Any] = {}
+    region = setting("AWS_DEFAULT_REGION") or environment.get("AWS_REGION", "")
+    if region:
+        client["region_name"] = region
+    if setting("S3_VERIFY_SSL").lower() in ("0", "false"):
+        client["verify"] = False
+    elif setting("AWS_CA_BUNDLE"):
+        client["verify"] = setting("AWS_CA_BUNDLE")
+    options: dict[str, Any] = {"client_kwargs": client}
+    endpoint = setting("AWS_ENDPOINT_URL")
+    if endpoint:
+        options["endpoint_url"] = endpoint
+    # Keys belong together: a session token of the agent's own must not join the keys of a secret.
+    own = credentials if credentials.get("AWS_ACCESS_KEY_ID") else Credentials(tuple(environment.items()))
+    if setting("awsAnonymousCredential").lower() in ("1", "true"):
+        options["anon"] = True
+    elif own.get("AWS_ACCESS_KEY_ID"):
+        options["key"] = own.get("AWS_ACCESS_KEY_ID")
+        options["secret"] = own.get("AWS_SECRET_ACCESS_KEY")
+        options["token"] = own.get("AWS_SESSION_TOKEN") or None
+    return options
+
+
+def _addressing(credentials: Credentials, environment: Mapping[str, str]) -> dict[str, Any]:
+    def enabled(name: str) -> bool:
+        return (credentials.get(name) or environment.get(name, "")).lower() in ("1", "true")
+
+    addressing: dict[str, Any] = {}
+    if enabled("S3_USER_VIRTUAL_BUCKET"):
+        addressing["addressing_style"] = "virtual"
+    if enabled("S3_USE_ACCELERATE"):
+        addressing["use_accelerate_endpoint"] = True
+    return addressing

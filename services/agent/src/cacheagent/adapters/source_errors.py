@@ -1,0 +1,72 @@
+"""What drivers raise, in our words. No text of an answer about credentials is passed on: only its code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from cachecore.errors import AccessDenied, SourceChanged, SourceError, SourceNotFound, SourceUnavailable
+
+_CHANGED = frozenset(("412", "PreconditionFailed", "416", "InvalidRange", "ConditionalRequestConflict"))
+_MISSING = frozenset(("404", "410", "NoSuchBucket", "NoSuchKey", "NotFound"))
+_DENIED = frozenset(
+    (
+        "401",
+        "403",
+        "AccessDenied",
+        "AllAccessDisabled",
+        "ExpiredToken",
+        "Forbidden",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "Unauthorized",
+    )
+)
+_NO_CREDENTIALS = frozenset(("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"))
+MESSAGE_LENGTH_MAX = 200
+
+
+def translate(error: Exception, subject: str) -> SourceError:
+    """The `SourceError` that says what went wrong with `subject`, an object or a URI."""
+    if isinstance(error, SourceError):
+        return error
+    for cause in _causes(error):
+        code = _code(cause)
+        if code in _CHANGED:
+            return SourceChanged(f"{subject} is no longer the version that was listed ({code})")
+        if code in _DENIED:
+            return AccessDenied(f"{subject}: the credentials are refused ({code})")
+        if code in _MISSING:
+            return SourceNotFound(f"{subject} does not exist ({code})")
+        if type(cause).__name__ in _NO_CREDENTIALS:
+            return AccessDenied(f"{subject}: there are no credentials for it")
+        if code:
+            return SourceUnavailable(f"{subject}: the store answered {code}")
+    if isinstance(error, FileNotFoundError):
+        return SourceNotFound(f"{subject} does not exist")
+    if isinstance(error, PermissionError):
+        return AccessDenied(f"{subject}: access is refused")
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return SourceUnavailable(f"{subject}: no answer in time")
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return SourceUnavailable(f"{subject}: {text[:MESSAGE_LENGTH_MAX]}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _code(error: BaseException) -> str:
+    """The code of a botocore ClientError, or the status of an HTTP client's error."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
+    status = getattr(error, "status", None) or getattr(response, "status_code", None)
+    return str(status) if isinstance(status, int) and status >= 400 else ""

@@ -1,0 +1,346 @@
+"""One reconcile of the node: look, plan, act, report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from cacheagent import planning
+from cacheagent.adopting import adoptable_path
+from cacheagent.context import NodeContext
+from cacheagent.demand import Demand, demands
+from cacheagent.planning import Capacity, Evict, Model, Plan
+from cacheagent.reporter import Reporter
+from cacheagent.status import CopyView, node_status, settled_storage
+from cacheagent.version import VERSION
+from cacheagent.works import Works
+from cachecore.conditions import set_condition
+from cachecore.controller.controller import Result
+from cachecore.controller.informer import Informer
+from cachecore.errors import DiskError
+from cachecore.names import pod_keys
+from cachecore.ports import DiskUsage
+from cachecore.quantity import quantity_bytes
+from cachecore.resources.core import Pod
+from cachecore.resources.serving import LocalModelNode, NodeStoragePolicy, NodeStorageStatus
+from cachecore.store import layout
+
+logger = logging.getLogger(__name__)
+
+PODS_INDEX = "key"
+STORAGE_READY = "StorageReady"
+DISK_RETRY_SECONDS = 5.0
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan is made of. `limit_bytes` is what the group allows, `capacity` knows also what others wrote."""
+
+    wanted: dict[str, Demand]
+    policy: NodeStoragePolicy
+    models: list[Model]
+    capacity: Capacity
+    limit_bytes: int
+
+
+class NodeReconciler:
+    """Level-triggered: whatever happened, one reconcile looks at everything and does what the plan says."""
+
+    def __init__(
+        self,
+        context: NodeContext,
+        *,
+        nodes: Informer[LocalModelNode],
+        pods: Informer[Pod],
+        works: Works,
+        reporter: Reporter,
+    ) -> None:
+        self._runtime = context.runtime
+        self._client = context.client
+        self._options = context.options
+        self._store = context.store
+        self._memory = context.memory
+        self._records = context.records
+        self._metrics = context.metrics
+        self._tell = context.tell
+        self._nodes = nodes
+        self._pods = pods
+        self._works = works
+        self._reporter = reporter
+        self._scanned_at_seconds: float | None = None
+        self._usage = DiskUsage(total_bytes=0, free_bytes=0)
+        self._disk_problem: DiskError | None = None
+        self._acted = False
+
+    async def reconcile(self, request: str) -> Result:
+        """Raises `ApiError` when the API server doesn't answer; a broken disk is no error but a state."""
+        self._disk_problem = None
+        self._acted = False
+        await self._on_disk(self._look())
+        node = self._nodes.get(request)
+        if node is None or node.being_deleted:
+            # Nobody says what to hold: everything stays as it is, but a pod that waits has its view.
+            await self._make_views_of_pods()
+            return self._again([])
+        situation = self._situation(node)
+        self._works.throttle.bytes_per_second = quantity_bytes(situation.policy.bandwidth_limit)
+        plan = planning.plan(
+            situation.models,
+            situation.capacity,
+            slots=situation.policy.max_concurrent_downloads or self._options.default_concurrent_downloads,
+            now=self._runtime.now(),
+            policy=situation.policy.eviction.policy,
+        )
+        self._forget_evictions_but(plan)
+        await self._apply(node, plan, situation)
+        self._memory.forget([*situation.wanted, *self._store.keys])
+        if self._memory.due_in_seconds(self._options.remember_seconds) == 0.0:
+            await self._on_disk(self._memory.save())
+        due = await self._report(node, plan)
+        wake = plan.wake_at_seconds - self._runtime.now() if plan.wake_at_seconds else None
+        return self._again([due, wake])
+
+    async def _look(self) -> None:
+        """The free space each time; the whole store at the start, every so often, and after a failure of the disk."""
+        now = self._runtime.monotonic()
+        if self._scanned_at_seconds is None or now - self._scanned_at_seconds >= self._options.rescan_seconds:
+            first = self._scanned_at_seconds is None
+            replaced = await self._store.rescan(busy=self._works.busy)
+            if first or replaced:
+                await self._memory.load()
+            if replaced:
+                logger.warning("the store has been replaced", extra={"store_id": self._store.store_id})
+                self._tell("Warning", "StoreReplaced", "the disk holds another store than before: looking at it anew")
+            self._scanned_at_seconds = now
+        self._usage = await self._store.usage()
+
+    def _situation(self, node: LocalModelNode) -> Situation:
+        """All that a plan needs, as it is at this moment."""
+        wanted = demands(node.spec.local_models)
+        policy = node.spec.storage or NodeStoragePolicy(limit=self._usage.total_bytes)
+        self._memory.meet(wanted)
+        used = {key: self._pods.indexed(PODS_INDEX, key) for key in self._pod_keys()}
+        keys = dict.fromkeys([*wanted, *self._store.keys, *used])
+        models = [self._model(key, wanted.get(key), bool(used.get(key)), policy) for key in sorted(keys)]
+        limit_bytes = min(quantity_bytes(policy.limit), self._usage.total_bytes)
+        trash_bytes = sum(self._store.trash.values())
+        # What others have written to this disk is not ours to give.
+        ours_bytes = self._store.held_bytes + sum(self._store.staged.values()) + trash_bytes
+        capacity = Capacity(
+            limit_bytes=min(limit_bytes, ours_bytes + self._usage.free_bytes),
+            free_bytes=self._usage.free_bytes,
+            trash_bytes=trash_bytes,
+            high_watermark=policy.eviction.high_watermark,
+            low_watermark=policy.eviction.low_watermark,
+        )
+        return Situation(wanted=wanted, policy=policy, models=models, capacity=capacity, limit_bytes=limit_bytes)
+
+    def _pod_keys(self) -> list[str]:
+        keys = {key: None for pod in self._pods.list() for key in keys_in_use(pod)}
+        return sorted(keys)
+
+    def _model(self, key: str, demand: Demand | None, in_use: bool, policy: NodeStoragePolicy) -> Model:
+        store, record, entry = self._store, self._records.get(key), self._memory.entry(key)
+        held = store.held.get(key)
+        damaged = store.damaged.get(key, "")
+        if held is not None and demand is not None and demand.digest not in ("", held.digest):
+            damaged = f"it has the digest {held.digest}, the cache expects {demand.digest}"
+        known_bytes = entry.size_bytes
+        if held is not None:
+            known_bytes = held.size_bytes
+        elif record.source is not None:
+            known_bytes = record.source.listing.size_bytes
+        resolved = held is not None or record.source is not None or known_bytes > 0
+        size_bytes = known_bytes if resolved else demand.declared_bytes if demand is not None else 0
+        listed = (
+            record.source is not None
+            and self._runtime.monotonic() - record.source.listing.listed_seconds < self._options.listing_seconds
+        )
+        adoptable = adoptable_path(
+            key, published=key in store.unproven, legacy=demand is not None and key in store.legacy
+        )
+        return Model(
+            key=key,
+            name=demand.name if demand is not None else key,
+            desired=demand is not None,
+            priority=demand.priority if demand is not None else 0,
+            pinned=demand.pinned if demand is not None else False,
+            in_use=in_use,
+            size_bytes=size_bytes,
+            resolved=resolved,
+            held=held is not None and not damaged,
+            damaged=damaged or self._rejected(key, adoptable),
+            adoptable="" if adoptable in record.rejected else adoptable,
+            staged=key in store.staged,
+            allocated_bytes=store.staged.get(key, 0),
+            work=record.work,
+            listed=listed,
+            failed=record.failure is not None,
+            retry_at_seconds=record.failure.retry_at_seconds if record.failure is not None else 0.0,
+            evicted=self._memory.evicted(key),
+            value=self._memory.value(policy.eviction.policy, key, size_bytes),
+            view=key in store.views,
+        )
+
+    def _rejected(self, key: str, adoptable: str) -> str:
+        """A published folder without a manifest that is not the model: in the way of the true one."""
+        if adoptable == layout.published_path(key) and adoptable in self._records.get(key).rejected:
+            return "the folder has no manifest and is not what the source holds"
+        return ""
+
+    def _forget_evictions_but(self, plan: Plan) -> None:
+        going = {action.key for action in plan.actions if isinstance(action, Evict)}
+        for record in self._records:
+            if record.evicting is not None and record.key not in going:
+                self._records.change(record.key, evicting=None)
+
+    async def _apply(self, node: LocalModelNode, plan: Plan, situation: Situation) -> None:
+        evictions = [action for action in plan.actions if isinstance(action, Evict)]
+        if evictions:
+            await self._evict(node, plan, evictions)
+        for action in plan.actions:
+            if not isinstance(action, Evict):
+                logger.info("%s %s: %s", type(action).__name__, action.key, action.reason, extra={"key": action.key})
+                self._acted |= await self._on_disk(self._carry_out(action, situation.wanted))
+
+    async def _carry_out(self, action: planning.Action, wanted: dict[str, Demand]) -> None:
+        match action:
+            case planning.MakeView(key):
+                await self._store.make_view(key)
+            case planning.RemoveView(key):
+                await self._store.remove_view(key)
+            case planning.Resolve(key):
+                self._works.resolve(wanted[key])
+            case planning.Adopt(key, path):
+                self._works.adopt(wanted[key], path)
+            case planning.Fetch(key):
+                self._works.fetch(wanted[key])
+            case planning.Abandon(key):
+                await self._works.abandon(key)
+            case planning.Discard(key, reason):
+                await self._store.retire(key)
+                self._tell("Warning", "CopyDiscarded", f"{key}: {reason}")
+
+    async def _evict(self, node: LocalModelNode, plan: Plan, evictions: list[Evict]) -> None:
+        """Tell it, make sure that no pod has come meanwhile, and only then take the copies away."""
+        for action in evictions:
+            self._records.change(action.key, evicting=(action.reason, action.message))
+        if await self._report(node, plan) is not None:
+            raise AssertionError("a change of state is written at once")
+        used = await self._keys_in_use_now()
+        for action in evictions:
+            if action.key in used:
+                logger.info("not evicted: a pod has come", extra={"key": action.key})
+                continue
+            if await self._on_disk(self._take_away(action)):
+                self._acted = True
+                self._metrics.evictions.labels(action.reason).inc()
+                self._tell("Normal", "Evicted", f"{action.key}: {action.reason}: {action.message}")
+        for action in evictions:
+            self._records.change(action.key, evicting=None)
+
+    async def _take_away(self, action: Evict) -> None:
+        # Remembered first: after a crash between the two the copy is still here, and that is what counts then.
+        self._memory.evict(action.key, action.reason, action.message)
+        await self._memory.save()
+        await self._store.retire(action.key)
+
+    async def _keys_in_use_now(self) -> set[str]:
+        """A quorum read: what the watch has not shown yet counts as well."""
+        used: set[str] = set()
+        token = ""
+        while True:
+            page = await self._client.list(
+                Pod, field_selector=f"spec.nodeName={self._options.node_name}", limit=500, continue_token=token
+            )
+            used.update(key for pod in page.items for key in keys_in_use(pod))
+            token = page.continue_token
+            if not token:
+                return used
+
+    async def _make_views_of_pods(self) -> None:
+        for key in self._pod_keys():
+            if key not in self._store.views:
+                await self._on_disk(self._store.make_view(key))
+
+    async def _report(self, node: LocalModelNode, plan: Plan) -> float | None:
+        situation = self._situation(node)
+        newest = self._reporter.newest(node)
+        views = [
+            CopyView(
+                model=model,
+                record=self._records.get(model.key),
+                entry=self._memory.entry(model.key),
+                uri=self._uri(model.key, situation.wanted),
+                demand=situation.wanted.get(model.key),
+                held=self._store.held.get(model.key),
+                obstacle=plan.obstacles.get(model.key),
+                pods=tuple(f"{pod.namespace}/{pod.name}" for pod in self._pods.indexed(PODS_INDEX, model.key)),
+            )
+            for model in situation.models
+            if model.desired or model.held
+        ]
+        storage = settled_storage(self._storage(situation), newest.status.storage)
+        problem = self._disk_problem
+        status = node_status(
+            views,
+            storage=storage,
+            store_id=self._store.store_id,
+            observed_generation=node.metadata.generation,
+            agent_version=VERSION,
+            conditions=set_condition(
+                newest.status.conditions,
+                type=STORAGE_READY,
+                status=problem is None,
+                reason="StorageUsable" if problem is None else problem.reason,
+                message="" if problem is None else str(problem),
+                now=self._runtime.now(),
+            ),
+        )
+        self._metrics.show([model.state for model in status.models], storage)
+        return await self._reporter.write(node, status)
+
+    def _uri(self, key: str, wanted: dict[str, Demand]) -> str:
+        if key in wanted:
+            return wanted[key].uri
+        held = self._store.held.get(key)
+        return held.source_model_uri if held is not None else ""
+
+    def _storage(self, situation: Situation) -> NodeStorageStatus:
+        used_bytes = self._store.held_bytes
+        reserved_bytes = sum(model.reserved_bytes for model in situation.models)
+        return NodeStorageStatus(
+            limit=situation.limit_bytes,
+            used=used_bytes,
+            reserved=reserved_bytes,
+            available=max(situation.capacity.limit_bytes - used_bytes - reserved_bytes, 0),
+        )
+
+    async def _on_disk(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether it went well; a failure of the disk is noted, and everything is looked at again soon."""
+        try:
+            await work
+        except DiskError as error:
+            logger.warning("the disk failed: %s", error, extra={"reason": error.reason})
+            self._disk_problem = error
+            self._scanned_at_seconds = None if self._scanned_at_seconds is None else -self._options.rescan_seconds
+            return False
+        return True
+
+    def _again(self, wake_seconds: list[float | None]) -> Result:
+        """When to look again if nothing happens before."""
+        if self._disk_problem is not None:
+            return Result(DISK_RETRY_SECONDS)
+        if self._acted:
+            return Result(0.0)
+        waits = [wait for wait in wake_seconds if wait is not None]
+        due = self._memory.due_in_seconds(self._options.remember_seconds)
+        waits += [due] if due is not None else []
+        return Result(max(min([*waits, self._options.rescan_seconds]), 0.0))
+
+
+def keys_in_use(pod: Pod) -> list[str]:
+    """The storage keys that a pod protects: none once all its containers have ended for good."""
+    return [] if pod.terminal else [key for key in pod_keys(pod) if layout.is_key(key)]

@@ -1,0 +1,161 @@
+"""What the agent holds on its disk, and the few changes it makes there. What it believes comes from looking."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from cacheagent import publishing
+from cachecore.errors import PathMissing
+from cachecore.ports import Disk, DiskUsage, Runtime
+from cachecore.store import layout, manifest
+from cachecore.store.scan import CopyOnDisk, StoreFacts, look_at, scan
+from cachecore.store.tree import list_tree
+
+logger = logging.getLogger(__name__)
+
+
+class Store:
+    """The node's store. What it believes is what the last look and the changes since have shown."""
+
+    def __init__(self, runtime: Runtime, disk: Disk) -> None:
+        self._runtime = runtime
+        self.disk = disk
+        self.store_id = ""
+        self.held: dict[str, manifest.Manifest] = {}
+        self.damaged: dict[str, str] = {}
+        # Published folders without a manifest, and copies that KServe's agent left.
+        self.unproven: dict[str, str] = {}
+        self.legacy: dict[str, str] = {}
+        # Bytes that the files of staging areas take, and of what waits in the trash.
+        self.staged: dict[str, int] = {}
+        self.trash: dict[str, int] = {}
+        self.views: dict[str, None] = {}
+        self.trash_changed = runtime.signal()
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(copy.size_bytes for copy in self.held.values())
+
+    @property
+    def keys(self) -> list[str]:
+        """Every key of which something is here."""
+        return sorted({*self.held, *self.damaged, *self.unproven, *self.staged, *self.views})
+
+    async def usage(self) -> DiskUsage:
+        return await self.disk.usage()
+
+    async def rescan(self, *, busy: frozenset[str] = frozenset()) -> bool:
+        """Look at the whole store; answer whether it is another one than before.
+
+        Of the keys in `busy` something runs that changes the disk meanwhile: they stay as they are believed.
+        """
+        facts = await scan(self.disk)
+        replaced = bool(self.store_id) and facts.store_id != self.store_id
+        if facts.store_id:
+            self.store_id = facts.store_id
+        else:
+            self.store_id = f"{self._runtime.random.getrandbits(128):032x}"
+            await self.disk.make_directory(layout.PRIVATE_DIRECTORY)
+            await self.disk.write(layout.STORE_ID_PATH, f"{self.store_id}\n".encode())
+        self._take_copies(facts, busy)
+        self._take_rest(facts, busy)
+        for copy in facts.copies:
+            if copy.manifest is not None and not copy.published and copy.key not in busy:
+                await self._settle_unpublished(copy.key)
+        await self._weigh_trash(facts)
+        return replaced
+
+    def _take_copies(self, facts: StoreFacts, busy: frozenset[str]) -> None:
+        kept = {key: copy for key, copy in self.held.items() if key in busy}
+        self.held, self.damaged, self.unproven = kept, {}, {}
+        for copy in facts.copies:
+            if copy.key not in busy:
+                self._take_copy(copy)
+
+    def _take_copy(self, copy: CopyOnDisk) -> None:
+        if copy.whole and copy.manifest is not None:
+            self.held[copy.key] = copy.manifest
+        elif copy.published and copy.manifest is not None:
+            more = f" and {len(copy.problems) - 1} more" if len(copy.problems) > 1 else ""
+            self.damaged[copy.key] = f"{copy.problems[0]}{more}"
+        elif copy.published:
+            self.unproven[copy.key] = layout.published_path(copy.key)
+
+    def _take_rest(self, facts: StoreFacts, busy: frozenset[str]) -> None:
+        self.staged = {
+            **{key: count for key, count in self.staged.items() if key in busy},
+            **{staged.key: staged.allocated_bytes for staged in facts.staged if staged.key not in busy},
+        }
+        self.views = dict.fromkeys(facts.views)
+        self.legacy = {key: layout.legacy_path(key) for key in facts.legacy}
+
+    async def _settle_unpublished(self, key: str) -> None:
+        """A manifest without a folder: a kill between the two. With its staging area it is published by resuming."""
+        if key not in self.staged:
+            await self.disk.remove_tree(layout.manifest_path(key))
+
+    async def _weigh_trash(self, facts: StoreFacts) -> None:
+        self.trash = {name: self.trash[name] for name in facts.trash if name in self.trash}
+        for name in facts.trash:
+            if name not in self.trash:
+                self.trash[name] = await self._weight(layout.trash_path(name))
+        if self.trash:
+            self.trash_changed.set()
+
+    async def _weight(self, path: str) -> int:
+        try:
+            return sum(file.size_bytes for file in await list_tree(self.disk, path))
+        except PathMissing:
+            return 0
+
+    async def make_view(self, key: str) -> None:
+        await publishing.make_view(self.disk, key)
+        self.views[key] = None
+
+    async def remove_view(self, key: str) -> None:
+        await publishing.remove_view(self.disk, key)
+        self.views.pop(key, None)
+
+    async def retire(self, key: str) -> None:
+        """Move the published folder into the trash."""
+        name = f"{key}-{self._runtime.random.getrandbits(32):08x}"
+        size_bytes = self.held[key].size_bytes if key in self.held else await self._weight(layout.published_path(key))
+        await publishing.retire(self.disk, key, name)
+        for known in (self.held, self.damaged, self.unproven):
+            known.pop(key, None)
+        self.trash[name] = size_bytes
+        self.trash_changed.set()
+
+    async def drop_staging(self, key: str) -> None:
+        """Give up what was downloaded so far, and look at what is left of the key."""
+        await self.disk.remove_tree(layout.staging_path(key))
+        self.staged.pop(key, None)
+        copy = await look_at(self.disk, key)
+        if copy.manifest is not None and not copy.published:
+            await self.disk.remove_tree(layout.manifest_path(key))
+        elif copy.published:
+            self.held.pop(key, None)
+            self._take_copy(copy)
+
+    def published(self, whole: manifest.Manifest) -> None:
+        """A transfer or an adoption has succeeded."""
+        self.held[whole.key] = whole
+        for known in (self.damaged, self.unproven, self.legacy):
+            known.pop(whole.key, None)
+        self.staged.pop(whole.key, None)
+        self.views[whole.key] = None
+
+    async def note_use(self, key: str, when: float) -> None:
+        """Write the last use into the manifest."""
+        whole = self.held.get(key)
+        if whole is not None and when > whole.last_used_time:
+            self.held[key] = msgspec.structs.replace(whole, last_used_time=when)
+            await publishing.write_manifest(self.disk, self.held[key])
+
+    async def empty_trash(self) -> None:
+        """Unlink what waits in the trash, one after the other."""
+        for name in sorted(self.trash):
+            await self.disk.remove_tree(layout.trash_path(name))
+            self.trash.pop(name, None)

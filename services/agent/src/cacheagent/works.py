@@ -1,0 +1,229 @@
+"""What runs beside the reconcile loop: listings, adoptions and downloads, at most one per key.
+
+Each ends by changing the record of its key and asking for a reconcile; the plan decides what comes next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from cacheagent.adopting import NotTheModel, adopt
+from cacheagent.context import NodeContext
+from cacheagent.credentials import find_credentials
+from cacheagent.demand import Demand
+from cacheagent.listing import select
+from cacheagent.planning import Work
+from cacheagent.records import Failure, Source, with_progress
+from cacheagent.throttle import TokenBucket
+from cacheagent.transfer import Progress, Request, Transfer
+from cachecore.errors import AccessDenied, ApiError, LocalModelError, PathMissing, TaskCancelled
+from cachecore.ports import ObjectStores, PartMover, Task
+from cachecore.store.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+
+class Works:
+    """Starts and stops the work of keys."""
+
+    def __init__(self, context: NodeContext, object_stores: ObjectStores, part_mover: PartMover) -> None:
+        self._runtime = context.runtime
+        self._client = context.client
+        self._options = context.options
+        self._store = context.store
+        self._memory = context.memory
+        self._records = context.records
+        self._metrics = context.metrics
+        self._changed = context.changed
+        self._tell = context.tell
+        self._object_stores = object_stores
+        self._mover = part_mover
+        self._tasks: dict[str, Task[None]] = {}
+        self._transfers: dict[str, Transfer] = {}
+        self.throttle = TokenBucket(context.runtime)
+
+    @property
+    def busy(self) -> frozenset[str]:
+        return frozenset(record.key for record in self._records if record.work is not Work.NONE)
+
+    def resolve(self, demand: Demand) -> None:
+        self._start(demand, Work.RESOLVING, self._resolve(demand))
+
+    def adopt(self, demand: Demand, path: str) -> None:
+        self._start(demand, Work.ADOPTING, self._adopt(demand, path))
+
+    def fetch(self, demand: Demand) -> None:
+        self._start(demand, Work.TRANSFERRING, self._fetch(demand))
+
+    async def abandon(self, key: str) -> None:
+        """Stop what runs for the key, and give its staging area back."""
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+            try:
+                await task.join()
+            except TaskCancelled:
+                logger.info("stopped", extra={"key": key})
+        transfer = self._transfers.pop(key, None)
+        if transfer is not None:
+            await transfer.wait_quiet()
+        await self._store.drop_staging(key)
+        self._records.change(key, work=Work.NONE, progress=None, source=None, rate=0.0)
+        self._changed()
+
+    def _start(self, demand: Demand, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._records.change(
+            demand.key,
+            work=work,
+            progress=None,
+            progress_seconds=0.0,
+            rate=0.0,
+            began_seconds=self._runtime.monotonic(),
+        )
+        guarded = self._guarded(demand, work, coroutine)
+        self._tasks[demand.key] = self._runtime.spawn(guarded, name=f"{work.value}-{demand.key}")
+
+    async def _guarded(self, demand: Demand, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Whatever happens but a cancellation, the key has its work behind it and the plan is made again."""
+        try:
+            await coroutine
+        except LocalModelError as error:
+            self._failed(demand, work, _reason(error), str(error))
+        except Exception as error:
+            logger.exception("work failed", extra={"key": demand.key})
+            self._failed(demand, work, "InternalError", f"{type(error).__name__}: {error}")
+        self._transfers.pop(demand.key, None)
+        self._tasks.pop(demand.key, None)
+        self._records.change(demand.key, work=Work.NONE)
+        self._changed()
+
+    async def _resolve(self, demand: Demand) -> None:
+        source = await self._open(demand)
+        self._memory.resolve(demand.key, source.listing.size_bytes)
+        self._records.change(demand.key, source=source)
+
+    async def _open(self, demand: Demand) -> Source:
+        """List the source with the first credentials that are accepted. Raises `SourceError` and `ApiError`."""
+        refused: AccessDenied | None = None
+        for entry in demand.candidates:
+            try:
+                credentials = await find_credentials(
+                    self._client, entry, system_namespace=self._options.system_namespace
+                )
+                store = await self._object_stores.open(demand.uri, credentials)
+                listing = select(
+                    demand.uri,
+                    await store.list(demand.uri),
+                    allow_patterns=demand.first.allow_patterns,
+                    ignore_patterns=demand.first.ignore_patterns,
+                    now=self._runtime.monotonic(),
+                )
+            except AccessDenied as error:
+                logger.warning("refused", extra={"key": demand.key, "cache": entry.status_key, "why": str(error)})
+                refused = refused or error
+            else:
+                return Source(store=store, listing=listing, entry_name=entry.status_key)
+        raise refused or AccessDenied(f"no credentials for {demand.uri}")
+
+    async def _adopt(self, demand: Demand, path: str) -> None:
+        source = self._records.get(demand.key).source or await self._open(demand)
+        try:
+            whole = await adopt(
+                self._runtime,
+                self._store.disk,
+                source.store,
+                source.listing,
+                key=demand.key,
+                path=path,
+                digest=demand.digest,
+                part_bytes=self._options.transfer.part_bytes,
+            )
+        except NotTheModel as error:
+            # Left as it is; the model is fetched as if the folder weren't there.
+            logger.warning("not adopted", extra={"key": demand.key, "path": path, "why": str(error)})
+            self._tell("Warning", "NotAdopted", f"{demand.name}: {error}")
+            rejected = self._records.get(demand.key).rejected
+            self._records.change(demand.key, rejected=(*rejected, path), source=source)
+            return
+        self._arrived(demand, whole)
+        self._metrics.downloads.labels("adopted").inc()
+        self._tell("Normal", "Adopted", f"{demand.name}: took over the copy that was found in {path}")
+
+    async def _fetch(self, demand: Demand) -> None:
+        source = self._records.get(demand.key).source
+        if source is None:
+            return
+        request = Request(
+            key=demand.key,
+            uri=demand.uri,
+            allow_patterns=demand.first.allow_patterns,
+            ignore_patterns=demand.first.ignore_patterns,
+            digest=demand.digest,
+        )
+        transfer = Transfer(
+            self._runtime,
+            self._store.disk,
+            self._mover,
+            source.store,
+            request,
+            limits=self._options.transfer,
+            throttle=self.throttle,
+            progress=lambda progress: self._progressed(demand.key, progress),
+        )
+        self._transfers[demand.key] = transfer
+        self._store.staged.setdefault(demand.key, 0)
+        self._tell("Normal", "Downloading", f"{demand.name}: downloading {demand.uri}")
+        began = self._runtime.monotonic()
+        whole = await transfer.run(source.listing)
+        seconds = self._runtime.monotonic() - began
+        self._arrived(demand, whole)
+        self._metrics.downloads.labels("succeeded").inc()
+        self._metrics.download_seconds.observe(seconds)
+        self._tell(
+            "Normal", "Downloaded", f"{demand.name}: {whole.size_bytes} bytes in {seconds:.1f} s, {whole.digest}"
+        )
+
+    def _arrived(self, demand: Demand, whole: Manifest) -> None:
+        self._store.published(whole)
+        self._memory.resolve(demand.key, whole.size_bytes)
+        self._memory.arrive(demand.key)
+        self._records.change(demand.key, failure=None, progress=None, source=None, rate=0.0)
+
+    def _progressed(self, key: str, progress: Progress) -> None:
+        before = self._records.get(key)
+        fetched = before.progress.fetched_bytes if before.progress is not None else 0
+        after = with_progress(before, progress, self._runtime.monotonic())
+        self._records.change(key, progress=after.progress, progress_seconds=after.progress_seconds, rate=after.rate)
+        self._store.staged[key] = progress.allocated_bytes
+        if after.progress is not None:
+            self._metrics.fetched_bytes.inc(max(after.progress.fetched_bytes - fetched, 0))
+        self._changed()
+
+    def _failed(self, demand: Demand, work: Work, reason: str, message: str) -> None:
+        before = self._records.get(demand.key).failure
+        attempts = 1 + (before.attempts if before is not None else 0)
+        delay = self._options.retry.delay_seconds(attempts, self._runtime.random)
+        logger.warning(
+            "download failed, again in %.1f s: %s",
+            delay,
+            message,
+            extra={"key": demand.key, "cache": demand.name, "reason": reason, "attempt": attempts},
+        )
+        failure = Failure(
+            reason=reason, message=message, attempts=attempts, retry_at_seconds=self._runtime.now() + delay
+        )
+        # Listed and opened anew at the next attempt: credentials may have been rotated, the source put right.
+        self._records.change(demand.key, failure=failure, source=None, progress=None, rate=0.0)
+        self._metrics.downloads.labels("failed").inc()
+        if before is None or before.reason != reason:
+            self._tell("Warning", reason, f"{demand.name}: {message}")
+
+
+def _reason(error: LocalModelError) -> str:
+    if isinstance(error, ApiError):
+        return "CredentialsUnavailable"
+    if isinstance(error, PathMissing):
+        return "StorageMissing"
+    return str(getattr(error, "reason", type(error).__name__))
