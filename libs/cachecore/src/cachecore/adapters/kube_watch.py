@@ -12,7 +12,7 @@ import msgspec
 from cachecore.adapters.kube_errors import Status, error_of_status
 from cachecore.errors import ApiError, ApiUnavailable
 from cachecore.ports.cluster import WatchEvent, WatchEventType
-from cachecore.resources.meta import ObjectMeta, Resource
+from cachecore.resources.meta import Resource, only_revision
 
 R = TypeVar("R", bound=Resource)
 
@@ -68,8 +68,7 @@ class KubeWatch(Generic[R]):
                 raise error_of_status(status, status.code, f"watch of {self._kind.resource_type.plural}")
             if event.type == "BOOKMARK":
                 version = msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
-                bookmark = self._kind(metadata=ObjectMeta(resource_version=version))
-                return WatchEvent(type=WatchEventType.BOOKMARK, resource=bookmark)
+                return WatchEvent(type=WatchEventType.BOOKMARK, resource=only_revision(self._kind, version))
             return WatchEvent(type=WatchEventType(event.type), resource=self._decoder.decode(event.object))
         except (msgspec.MsgspecError, ValueError) as error:
             plural = self._kind.resource_type.plural

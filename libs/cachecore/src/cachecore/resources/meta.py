@@ -127,6 +127,12 @@ def encode(resource: Resource) -> bytes:
     return msgspec.json.encode(to_object(resource))
 
 
+def only_revision(kind: type[R], resource_version: str) -> R:
+    """What a BOOKMARK carries: a value of that kind of which nothing but the resourceVersion may be read."""
+    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
+    return kind(metadata=ObjectMeta(resource_version=resource_version), **dict.fromkeys(required))
+
+
 def owner_reference(owner: Resource, *, controller: bool = True) -> OwnerReference:
     """The reference that makes the garbage collector take a dependent with `owner`."""
     return OwnerReference(

@@ -9,7 +9,7 @@ import msgspec
 
 from cachecore.ports.cluster import WatchEvent, WatchEventType
 from cachecore.ports.runtime import Runtime
-from cachecore.resources.meta import ObjectMeta, Resource
+from cachecore.resources.meta import Resource, only_revision
 from cachecore.testing.selectors import matches_fields, matches_labels
 
 R = TypeVar("R", bound=Resource)
@@ -70,7 +70,7 @@ class FakeWatch(Generic[R]):
         self._arrived.set()
 
     def send_bookmark(self, version: str) -> None:
-        resource = self._kind(metadata=ObjectMeta(resource_version=version))
+        resource = only_revision(self._kind, version)
         self._events.append(WatchEvent(type=WatchEventType.BOOKMARK, resource=resource))
         self._arrived.set()
 
