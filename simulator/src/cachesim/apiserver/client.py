@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from cachecore.ports import Patch, ResourceList, WatchEvent, WatchEventType
-from cachecore.resources.meta import Resource, encode
+from cachecore.resources.meta import Resource, only_revision
 from cachesim.apiserver.decoded import Decoded
 from cachesim.apiserver.options import DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
@@ -163,12 +163,12 @@ class InMemoryClient:
 
 def _body(resource: Resource) -> JsonObject:
     """The object as a request would carry it: by way of JSON, so that it has JSON's types and no others."""
-    body: JsonObject = msgspec.json.decode(encode(resource))
-    return body
+    resource_type = resource.resource_type
+    body: JsonObject = msgspec.json.decode(msgspec.json.encode(resource))
+    return {"apiVersion": resource_type.api_version, "kind": resource_type.kind, **body}
 
 
 def _event_resource(kind: type[R], event: JsonObject, decoded: Decoded) -> R:
     if event["type"] != WatchEventType.BOOKMARK:
         return decoded.get(kind, event["object"])
-    metadata = {"resourceVersion": event["object"]["metadata"]["resourceVersion"]}
-    return msgspec.convert({"metadata": metadata}, type=kind)
+    return only_revision(kind, event["object"]["metadata"]["resourceVersion"])

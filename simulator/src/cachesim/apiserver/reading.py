@@ -78,7 +78,7 @@ class Reader:
         self, resource_type: ResourceType, selection: Selection, revision: int, continued: bool
     ) -> Iterable[JsonObject]:
         table = self._context.store.table(resource_type)
-        if not table.history or table.history[-1].revision <= revision:
+        if table.changed_revision <= revision and table.compacted_revision <= revision:
             return table.select(selection)
         try:
             state = table.state_at(revision)

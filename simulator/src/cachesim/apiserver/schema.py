@@ -6,6 +6,7 @@ Each walk returns the very object that it got when nothing had to change, and sk
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from cachesim.apiserver.cel import CompiledRule, compile_rules
@@ -66,10 +67,9 @@ def prune(value: Any, previous: Any, node: SchemaNode, path: str, unknown: list[
     if isinstance(value, dict):
         return _prune_object(value, previous, node, path, unknown, root or node.embedded)
     if isinstance(value, list) and node.items is not None:
-        stored = previous if isinstance(previous, list) else []
         pruned = [
-            prune(item, stored[index] if index < len(stored) else _ABSENT, node.items, f"{path}[{index}]", unknown)
-            for index, item in enumerate(value)
+            item if item is before else prune(item, before, node.items, f"{path}[{index}]", unknown)
+            for index, (item, before) in enumerate(_beside(value, previous))
         ]
         return value if _same(pruned, value) else pruned
     return value
@@ -106,10 +106,9 @@ def fill_defaults(value: Any, previous: Any, node: SchemaNode) -> Any:
     if isinstance(value, dict):
         return _fill_object(value, previous if isinstance(previous, dict) else {}, node)
     if isinstance(value, list) and node.items is not None:
-        stored = previous if isinstance(previous, list) else []
         items = [
-            fill_defaults(item, stored[index] if index < len(stored) else _ABSENT, node.items)
-            for index, item in enumerate(value)
+            item if item is before else fill_defaults(item, before, node.items)
+            for item, before in _beside(value, previous)
         ]
         return value if _same(items, value) else items
     return value
@@ -131,6 +130,14 @@ def _fill_object(value: JsonObject, stored: JsonObject, node: SchemaNode) -> Jso
                 filled[field] = fill_defaults(inner, stored.get(field, _ABSENT), node.additional)
     same = len(filled) == len(value) and all(filled[field] is value[field] for field in value)
     return value if same else filled
+
+
+def _beside(value: list[Any], previous: Any) -> Iterator[tuple[Any, Any]]:
+    """Each item with the stored one of its index, as far as there is one."""
+    stored = previous if isinstance(previous, list) else []
+    if len(stored) < len(value):
+        stored = [*stored, *[_ABSENT] * (len(value) - len(stored))]
+    return zip(value, stored, strict=False)
 
 
 def _same(new: list[Any], old: list[Any]) -> bool:

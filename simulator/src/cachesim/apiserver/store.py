@@ -39,6 +39,7 @@ class Table:
         self._index: dict[str, dict[Key, None]] = {}
         self.history: collections.deque[Change] = collections.deque(maxlen=history_events)
         self.compacted_revision = 0
+        self.changed_revision = 0
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -74,6 +75,8 @@ class Table:
         """Every object as it was at that revision, in order. Raises Expired when the history does not reach back."""
         if revision < self.compacted_revision:
             raise too_old(revision, self.compacted_revision)
+        if self.changed_revision <= revision:
+            return {key: self._objects[key] for key in self._keys}
         state = dict(self._objects)
         for change in reversed(self.history):
             if change.revision <= revision:
@@ -103,6 +106,7 @@ class Table:
         if len(self.history) == self.history.maxlen:
             self.compacted_revision = self.history[0].revision
         self.history.append(change)
+        self.changed_revision = change.revision
 
     def compact(self, revision: int) -> None:
         """Forget the changes up to `revision`, as etcd's compaction does."""

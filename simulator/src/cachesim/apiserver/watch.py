@@ -44,7 +44,7 @@ class ServerWatch:
             self._signal.clear()
             pause = min(remaining, self._hub.bookmark_interval_seconds) if self.bookmarks else remaining
             woken = await self._signal.wait(pause)
-            if not woken and self.bookmarks and not self._events and self._open:
+            if not woken and pause < remaining and not self._events and self._open:
                 self._events.append(self._hub.bookmark(self.resource_type))
 
     async def close(self) -> None:
