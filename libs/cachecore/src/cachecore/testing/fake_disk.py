@@ -36,6 +36,7 @@ class FakeDisk:
         self._files: dict[str, _File] = {}
         self._directories: set[str] = {""}
         self._symlinks: set[str] = set()
+        self._unsynced_renames: list[tuple[str, str]] = []
 
     @property
     def used_bytes(self) -> int:
@@ -125,9 +126,11 @@ class FakeDisk:
         if new in self._files and old not in self._files:
             raise PathExists(f"cannot rename {source!r} to {target!r}: it is a file")
         self._directories.discard(new)
-        for name in self._below(old):
-            self._move(name, new + name[len(old) :])
+        self._move_tree(old, new)
+        # Planned to fail after the rename, it fails before the parents are synced.
+        self._unsynced_renames.append((old, new))
         self.faults.after("rename", source)
+        self._unsynced_renames.pop()
 
     async def remove_tree(self, path: str) -> None:
         self.faults.before("remove_tree", path)
@@ -172,8 +175,13 @@ class FakeDisk:
     def crash(self) -> None:
         """Power off and on: a file that was never synced is gone, or empty, or holds any mixture of old and new bytes.
 
-        Names made by the port's own durable verbs (make_directory, rename, write) stay.
+        Names made by the port's own durable verbs (make_directory, rename, write) stay; but a rename that failed after
+        it was done may be undone.
         """
+        for source, target in reversed(self._unsynced_renames):
+            if self._chance.random() < 0.5 and self._exists(target) and not self._exists(source):
+                self._move_tree(target, source)
+        self._unsynced_renames.clear()
         for path in sorted(self._files):
             file = self._files[path]
             if file.durable is not None and file.content == file.durable:
@@ -237,6 +245,10 @@ class FakeDisk:
             size_bytes=0 if file is None else len(file.content),
             modified_seconds=0.0 if file is None else file.modified_seconds,
         )
+
+    def _move_tree(self, old: str, new: str) -> None:
+        for name in self._below(old):
+            self._move(name, new + name[len(old) :])
 
     def _move(self, old: str, new: str) -> None:
         if old in self._files:
