@@ -24,6 +24,7 @@ from cachewebhook.webhook import MUTATE_PATH, VALIDATE_PATH
 
 # The API server sends an object and its old state, each below 3 MiB by its own rules.
 MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 RELOAD_PERIOD_SECONDS = 10.0
 _JSON = "application/json"
 
@@ -71,17 +72,17 @@ async def _read(request: Request) -> bytes:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != _JSON:
         raise _Refused(415, f"content type {content_type or '(none)'} is not read: send {_JSON}")
-    too_large = _Refused(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise too_large
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise too_large
-        parts.append(part)
+        if size > MAX_DISCARDED_BYTES:
+            break
+        # The rest is read and dropped: a client that is still sending would not see the answer.
+        if size <= MAX_BODY_BYTES:
+            parts.append(part)
+    if size > MAX_BODY_BYTES:
+        raise _Refused(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
     return b"".join(parts)
 
 

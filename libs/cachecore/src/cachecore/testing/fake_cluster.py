@@ -182,7 +182,8 @@ class FakeCluster:
             return created
         if old is None:
             raise _not_found(kind, name)
-        content = to_object(old)
+        # Through bytes, so that tuples are lists, which a JSON patch may walk into.
+        content = msgspec.json.decode(msgspec.json.encode(to_object(old)))
         # A patch is refused for its resourceVersion only when it names one.
         content["metadata"].pop("resourceVersion", None)
         apply = apply_json_patch if patch.type is PatchType.JSON else apply_merge_patch
