@@ -7,10 +7,10 @@ import sys
 from importlib import metadata
 
 from cachecore.errors import LocalModelError
-from cachesim.commands import simulate, up
+from cachesim.commands import demo, simulate, up
 
 # In the order of `localmodel --help`. Each has `add_parser(subparsers)`, which sets `run` as a default.
-COMMANDS = (up, simulate)
+COMMANDS = (up, demo, simulate)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,88 @@
+"""`localmodel demo`: a cluster, the story of a model's way, and the cluster's end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from cachecore.errors import InvalidInput
+from cachecore.quantity import quantity_bytes
+from cachesim.commands.up import add_cluster_arguments, cluster_options, run_until_signal
+
+_INTERRUPTED = 130
+_PACE_SECONDS = 0.7
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="the whole story on this machine, in a minute",
+        description="Starts a cluster on this machine and shows a model's way: from S3 to the nodes' disks, into pods "
+        "with and without the cache, through pressure, eviction, a crash and deletion. Then stops all of it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--json", default="", metavar="FILE", help="write what was seen, schema localmodel.demo/v1")
+    parser.add_argument("--model-size", default="256Mi", metavar="SIZE", help="of the model that is generated")
+    parser.add_argument("--model", default="", metavar="DIR", help="your own model instead, as a directory of files")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running at the end, until Ctrl-C")
+    parser.add_argument("--no-color", action="store_true", help="no colours on the terminal")
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help=f"pause after each step; {_PACE_SECONDS} on a terminal",
+    )
+    add_cluster_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    # Heavy, and of no use to the other commands.
+    from cachesim.demo.screen import Screen
+    from cachesim.demo.story import DemoOptions, Story
+
+    try:
+        model_bytes = quantity_bytes(arguments.model_size)
+    except InvalidInput as error:
+        raise InvalidInput(f"--model-size: {error}") from error
+    screen = Screen(color=not arguments.no_color)
+    pace = arguments.pace if arguments.pace is not None else _PACE_SECONDS * screen.is_terminal
+    options = DemoOptions(
+        cluster=cluster_options(arguments),
+        model_bytes=model_bytes,
+        model=arguments.model,
+        keep=arguments.keep,
+        pace_seconds=pace,
+    )
+    report_path = _writable(arguments.json) if arguments.json else None
+    story = Story(options, screen)
+
+    async def tell() -> int:
+        return 0 if await story.tell(lambda cluster: _wait_for_interrupt(str(cluster.kubeconfig))) else 1
+
+    code = run_until_signal(tell())
+    if report_path is not None:
+        report_path.write_bytes(story.report.to_json())
+    if story.told:
+        return 0 if story.report.ok else 1
+    # An interrupt is no success.
+    return code or _INTERRUPTED
+
+
+async def _wait_for_interrupt(kubeconfig: str) -> None:
+    sys.stdout.write(f"The cluster is still there:  export KUBECONFIG={kubeconfig}\nCtrl-C ends it.\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+def _writable(path: str) -> Path:
+    """Raises `InvalidInput` before the story begins, not after it."""
+    found = Path(path)
+    try:
+        found.touch()
+    except OSError as error:
+        raise InvalidInput(f"--json {path}: {error.strerror}") from error
+    return found

@@ -1,0 +1,83 @@
+"""The end of the story: a node goes, then everything does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cachecore.resources.core import Pod
+from cachecore.resources.serving import InferenceService, LocalModelCache, LocalModelNodeGroup
+from cachesim.demo.manifests import NAMESPACE, NODE_GROUP, SERVICE
+from cachesim.demo.stage import Stage
+
+
+async def lose_node(stage: Stage) -> str:
+    """The machine is gone, then its Node object: what belonged to it goes by itself."""
+    node = stage.nodes[-1]
+    lost = len([pod for pod in stage.view.pods_of(NAMESPACE) if pod.spec.node_name == node])
+    await stage.cluster.delete_node(node)
+    left = len(stage.nodes)
+    await stage.view.until(
+        lambda: not _left_of_node(stage, node, left),
+        stage.timeout_seconds(),
+        lambda: f"{node} is gone, but {_left_of_node(stage, node, left)}",
+    )
+    return f"{node} is gone: so are its LocalModelNode and its {lost} pods; the caches count {left} nodes"
+
+
+async def delete_all(stage: Stage) -> str:
+    """Deletions end: finalizers, volumes, claims and files."""
+    caches, volumes, claims = (
+        len(informer.list()) for informer in (stage.view.caches, stage.view.volumes, stage.view.claims)
+    )
+    await stage.delete_object(InferenceService, SERVICE, NAMESPACE)
+    for pod in stage.view.pods_of(NAMESPACE):
+        await stage.delete_object(Pod, pod.name, NAMESPACE)
+    for cache in stage.view.caches.list():
+        await stage.delete_object(LocalModelCache, cache.name)
+    await stage.delete_object(LocalModelNodeGroup, NODE_GROUP)
+    await stage.view.until(
+        lambda: not _left_of_all(stage),
+        stage.timeout_seconds(),
+        lambda: f"after everything was deleted there is still {_left_of_all(stage)}",
+    )
+    return f"{caches} caches, {volumes} volumes, {claims} claims and every file on {len(stage.nodes)} disks are gone"
+
+
+def _left_of_node(stage: Stage, node: str, left: int) -> str:
+    if stage.view.local_nodes.get(node) is not None:
+        return f"LocalModelNode {node} is there"
+    pods = [pod.name for pod in stage.view.pods_of(NAMESPACE) if pod.spec.node_name == node]
+    if pods:
+        return f"its pods are there: {', '.join(pods)}"
+    cache = stage.view.caches.get(stage.model.name)
+    copies = cache.status.copies if cache is not None else None
+    if copies is None or copies.total != left:
+        return f"the cache counts {copies.total if copies else 'no'} copies"
+    return ""
+
+
+def _left_of_all(stage: Stage) -> str:
+    for informer in (stage.view.caches, stage.view.groups, stage.view.volumes, stage.view.claims):
+        names = [found.name for found in informer.list()]
+        if names:
+            return f"{informer.kind.resource_type.kind} {', '.join(names)}"
+    pods = [pod.name for pod in stage.view.pods_of(NAMESPACE)]
+    if pods:
+        return f"pods {', '.join(pods)}"
+    for node in stage.view.local_nodes.list():
+        if node.status.models:
+            return f"a copy on {node.name}: {node.status.models[0].source_model_uri}"
+    files = left_files(stage)
+    return f"on disk {', '.join(files)}" if files else ""
+
+
+def left_files(stage: Stage) -> list[str]:
+    """What the nodes' disks still hold of any model: folders named after it, staged or thrown away."""
+    roots = [stage.cluster.store_root(node) for node in stage.nodes]
+    return [str(path) for root in roots for path in _model_paths(root, [model.key for model in stage.models])]
+
+
+def _model_paths(root: Path, keys: list[str]) -> list[Path]:
+    if not root.exists():
+        return []
+    return [path for path in root.rglob("*") if any(key in path.name for key in keys)]

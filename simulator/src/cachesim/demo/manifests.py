@@ -1,0 +1,118 @@
+"""The objects that the story applies, as a person would write them in YAML."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cachecore.names import INFERENCE_SERVICE_LABEL, STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION
+from cachecore.resources.core import Container, EnvVar, Pod, PodSpec
+from cachecore.resources.meta import JsonObject, ObjectMeta
+from cachecore.resources.serving import GROUP, VERSION
+from cachesim.containers.images import READER_IMAGE, STORAGE_INITIALIZER_IMAGE
+from cachesim.demo.models import Model
+from cachesim.kserve.predictor import SERVING_CONTAINER, with_storage_initializer
+from cachesim.localcluster.objects import STORAGE_KEY
+
+NAMESPACE = "demo"
+NODE_GROUP = "workers"
+SERVICE = "assistant"
+
+
+def namespace() -> JsonObject:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+
+
+def node_group(limit_bytes: int, path: str, *, bandwidth_limit: int | None = None) -> JsonObject:
+    """All nodes, each with so much room for models at `path`."""
+    everywhere = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}
+    modes = {"accessModes": ["ReadOnlyMany"], "storageClassName": "local-models"}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "LocalModelNodeGroup",
+        "metadata": {"name": NODE_GROUP},
+        "spec": {
+            "storageLimit": str(limit_bytes),
+            "persistentVolumeSpec": {
+                **modes,
+                "capacity": {"storage": str(limit_bytes)},
+                "volumeMode": "Filesystem",
+                "persistentVolumeReclaimPolicy": "Retain",
+                "local": {"path": path},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [everywhere]}},
+            },
+            "persistentVolumeClaimSpec": {**modes, "resources": {"requests": {"storage": str(limit_bytes)}}},
+            **({} if bandwidth_limit is None else {"bandwidthLimit": str(bandwidth_limit)}),
+        },
+    }
+
+
+def cache(model: Model, *, copies: int | None = None) -> JsonObject:
+    """The model on all nodes of the group, or on as many as `copies` says."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "LocalModelCache",
+        "metadata": {"name": model.name},
+        "spec": {
+            "sourceModelUri": model.uri,
+            "modelSize": str(model.bytes_total),
+            "nodeGroups": [NODE_GROUP],
+            "storage": {"key": STORAGE_KEY},
+            **({} if copies is None else {"copies": copies}),
+        },
+    }
+
+
+def pod(name: str, model: Model, environment: tuple[EnvVar, ...]) -> Pod:
+    """A serving pod as KServe makes it, with its storage initializer: the same with the cache and without."""
+    server = Container(name=SERVING_CONTAINER, image=READER_IMAGE, args=("--model_dir=/mnt/models",))
+    spec = PodSpec(containers=(server,), termination_grace_period_seconds=5)
+    return Pod(
+        metadata=ObjectMeta(
+            name=name,
+            namespace=NAMESPACE,
+            labels={"app": name, INFERENCE_SERVICE_LABEL: name},
+            annotations={STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION: model.uri},
+        ),
+        spec=with_storage_initializer(spec, model.uri, environment, STORAGE_INITIALIZER_IMAGE),
+    )
+
+
+def inference_service(model: Model, replicas: int) -> JsonObject:
+    """A service that a model owner would deploy, with nothing about caches in it."""
+    return {
+        "apiVersion": f"{GROUP}/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "spec": {
+            "predictor": {
+                "minReplicas": replicas,
+                "model": {"modelFormat": {"name": "huggingface"}, "storageUri": model.uri},
+            }
+        },
+    }
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """How large everything is, for a model of so many bytes: fractions that make the pressure step come out.
+
+    The model and two fillers fit the limit, a third does not; the model and the slow one fit.
+    """
+
+    model_bytes: int
+
+    @property
+    def filler_bytes(self) -> int:
+        return max(self.model_bytes // 8, 2**20)
+
+    @property
+    def slow_bytes(self) -> int:
+        return 2 * self.filler_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        return self.model_bytes + 5 * self.filler_bytes // 2
+
+    @property
+    def disk_bytes(self) -> int:
+        """What a node's disk must hold: the uncached pod's own copy, the limit, and some room."""
+        return self.model_bytes + self.limit_bytes + 64 * 2**20
