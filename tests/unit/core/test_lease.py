@@ -231,6 +231,21 @@ def test_many_candidates_with_an_unreliable_server_never_lead_at_once() -> None:
     assert len(scene.terms) > 3
 
 
+def test_a_release_is_not_hindered_by_a_renewal_that_was_on_its_way() -> None:
+    scene = Scene()
+
+    async def main() -> None:
+        leader = scene.start("a")
+        await scene.runtime.sleep(9.9)
+        scene.cluster.faults.fail("update", ApiUnavailable("answer lost"), after=True)
+        await scene.runtime.sleep(0.2)
+        leader.cancel()
+        await scene.runtime.sleep(1)
+        assert scene.lease.holder_identity in ("", None)
+
+    scene.runtime.run(main())
+
+
 def test_leading_that_ends_by_itself_ends_the_election_and_frees_the_lease() -> None:
     scene = Scene()
     election = LeaderElection(scene.runtime, scene.cluster, namespace="system", name="lease", identity="a")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from cachecore.errors import DeadlineExceeded, InvalidInput, LocalModelError, NotFound, TaskCancelled
+from cachecore.errors import Conflict, DeadlineExceeded, InvalidInput, LocalModelError, NotFound, TaskCancelled
 from cachecore.ports.cluster import ClusterClient
 from cachecore.ports.runtime import Runtime, Task
 from cachecore.resources.core import Lease, LeaseSpec
@@ -185,15 +185,19 @@ class LeaderElection:
             logger.info("the lease was not released: %s", error, extra=self._fields())
 
     async def _release(self) -> None:
-        if self.holder != self._identity or self._observed is None:
+        while True:
+            # Read anew: a renewal that was cancelled on its way may have been applied.
+            lease = await self._client.get(Lease, self._name, self._namespace)
+            if lease.spec.holder_identity != self._identity:
+                return
+            now = format_micro_timestamp(self._runtime.now())
+            spec = msgspec.structs.replace(lease.spec, holder_identity="", lease_duration_seconds=1, renew_time=now)
+            try:
+                self._observe(await self._client.update(msgspec.structs.replace(lease, spec=spec)))
+            except Conflict:
+                # Or it is being applied just now.
+                continue
             return
-        spec = msgspec.structs.replace(
-            self._observed.spec,
-            holder_identity="",
-            lease_duration_seconds=1,
-            renew_time=format_micro_timestamp(self._runtime.now()),
-        )
-        self._observe(await self._client.update(msgspec.structs.replace(self._observed, spec=spec)))
 
     def _fields(self) -> dict[str, str]:
         return {"lease": f"{self._namespace}/{self._name}", "identity": self._identity, "holder": self.holder}
