@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from cacheagent.testing import NodeRig
 from cachecore.names import storage_key
 from cachecore.resources.serving import CopyState, ModelStatusValue
 from cachecore.store import layout
-from cacheagent.testing import NodeRig
 
 
 def test_an_assigned_model_is_downloaded_and_reported(rig: NodeRig) -> None:

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from cacheagent.agent import Agent
+from cacheagent.options import AgentOptions
+from cacheagent.transfer import TransferLimits
 from cachecore.controller.queue import Backoff
 from cachecore.names import POD_KEY_LABEL, storage_key
 from cachecore.ports import Task
@@ -30,9 +33,6 @@ from cachecore.testing import (
     VirtualRuntime,
 )
 from cachecore.timestamps import format_timestamp
-from cacheagent.agent import Agent
-from cacheagent.options import AgentOptions
-from cacheagent.transfer import TransferLimits
 
 T = TypeVar("T")
 
@@ -129,7 +129,8 @@ class NodeRig:
     @property
     def node(self) -> LocalModelNode:
         node = self.cluster.peek(LocalModelNode, NODE)
-        assert node is not None
+        if node is None:
+            raise AssertionError("nothing has been assigned yet")
         return node
 
     def status(self, entry: LocalModelInfo) -> ModelCopyStatus | None:
