@@ -7,6 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import msgspec
+
 from cachecore.errors import InvalidInput
 from cachecore.quantity import quantity_bytes
 from cachesim.commands.up import add_cluster_arguments, cluster_options, run_until_signal
@@ -21,10 +23,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="the whole story on this machine, in a minute",
         description="Starts a cluster on this machine and shows a model's way: from S3 to the nodes' disks, into pods "
         "with and without the cache, through pressure, eviction, a crash and deletion. Then stops all of it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--json", default="", metavar="FILE", help="write what was seen, schema localmodel.demo/v1")
-    parser.add_argument("--model-size", default="256Mi", metavar="SIZE", help="of the model that is generated")
+    parser.add_argument(
+        "--model-size", default="256Mi", metavar="SIZE", help="of the model that is generated (default: 256Mi)"
+    )
+    parser.add_argument(
+        "--s3-bandwidth",
+        default="64Mi",
+        metavar="SIZE",
+        help="per second, that S3 gives to all together, as over a network; 0: as fast as this machine (default: 64Mi)",
+    )
     parser.add_argument("--model", default="", metavar="DIR", help="your own model instead, as a directory of files")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running at the end, until Ctrl-C")
     parser.add_argument("--no-color", action="store_true", help="no colours on the terminal")
@@ -44,15 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
     from cachesim.demo.screen import Screen
     from cachesim.demo.story import DemoOptions, Story
 
-    try:
-        model_bytes = quantity_bytes(arguments.model_size)
-    except InvalidInput as error:
-        raise InvalidInput(f"--model-size: {error}") from error
     screen = Screen(color=not arguments.no_color)
     pace = arguments.pace if arguments.pace is not None else _PACE_SECONDS * screen.is_terminal
     options = DemoOptions(
-        cluster=cluster_options(arguments),
-        model_bytes=model_bytes,
+        cluster=msgspec.structs.replace(
+            cluster_options(arguments), s3_bytes_per_second=_bytes("--s3-bandwidth", arguments.s3_bandwidth)
+        ),
+        model_bytes=_bytes("--model-size", arguments.model_size),
         model=arguments.model,
         keep=arguments.keep,
         pace_seconds=pace,
@@ -76,6 +83,13 @@ async def _wait_for_interrupt(kubeconfig: str) -> None:
     sys.stdout.write(f"The cluster is still there:  export KUBECONFIG={kubeconfig}\nCtrl-C ends it.\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
+
+
+def _bytes(flag: str, size: str) -> int:
+    try:
+        return quantity_bytes(size)
+    except InvalidInput as error:
+        raise InvalidInput(f"{flag}: {error}") from error
 
 
 def _writable(path: str) -> Path:

@@ -185,7 +185,7 @@ class LocalCluster:
         directory.mkdir(parents=True, exist_ok=True)
         service = ServiceProcess(
             "s3",
-            commands.s3_server(listening.fileno()),
+            commands.s3_server(listening.fileno(), self.options.s3_bytes_per_second),
             log_path=self._state.log("s3"),
             ready_url=self.s3.counters_url,
             # moto keeps what is larger than a few megabytes in temporary files.

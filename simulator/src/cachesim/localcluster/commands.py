@@ -55,8 +55,9 @@ def agent(kubeconfig: Path, ports: ServicePorts, log_level: str, node: str, root
     )
 
 
-def s3_server(descriptor: int) -> tuple[str, ...]:
-    return (sys.executable, "-m", "cachesim.localcluster.s3_server", "--descriptor", str(descriptor))
+def s3_server(descriptor: int, bytes_per_second: int) -> tuple[str, ...]:
+    program = (sys.executable, "-m", "cachesim.localcluster.s3_server")
+    return (*program, "--descriptor", str(descriptor), "--bytes-per-second", str(bytes_per_second))
 
 
 def _common(kubeconfig: Path, ports: ServicePorts, log_level: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -44,11 +45,30 @@ class Counters:
             return msgspec.json.encode(self._values)
 
 
+class Pace:
+    """Lets blocks of all threads go one after the other, no faster than so many bytes per second; 0 is no limit."""
+
+    def __init__(self, bytes_per_second: int = 0) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._lock = threading.Lock()
+        self._free_at_seconds = 0.0
+
+    def wait(self, count_bytes: int) -> None:
+        if self._bytes_per_second <= 0:
+            return
+        with self._lock:
+            now = time.monotonic()
+            self._free_at_seconds = max(now, self._free_at_seconds) + count_bytes / self._bytes_per_second
+            wait_seconds = self._free_at_seconds - now
+        time.sleep(wait_seconds)
+
+
 class Door:
     """A WSGI application around another one."""
 
-    def __init__(self, application: Application, access_key: str) -> None:
+    def __init__(self, application: Application, access_key: str, *, bytes_per_second: int = 0) -> None:
         self._application = application
+        self._pace = Pace(bytes_per_second)
         self._access_key = access_key
         self._counters = Counters()
 
@@ -80,6 +100,7 @@ class Door:
     def _count_bytes(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         try:
             for block in blocks:
+                self._pace.wait(len(block))
                 self._counters.add("bytes_served", len(block))
                 yield block
         finally:

@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="moto's S3, with counters")
     parser.add_argument("--descriptor", type=int, required=True, help="the listening socket that is inherited")
     parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--bytes-per-second", type=int, default=0, help="of all GETs together; 0: as fast as it goes")
     given = parser.parse_args(arguments)
 
     from moto.moto_server.werkzeug_app import create_backend_app
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             pass
 
-    door = Door(application, os.environ["AWS_ACCESS_KEY_ID"])
+    door = Door(application, os.environ["AWS_ACCESS_KEY_ID"], bytes_per_second=given.bytes_per_second)
     server = make_server(given.address, 0, door, threaded=True, request_handler=Handler, fd=given.descriptor)
     server.serve_forever()
     return 0
