@@ -12,9 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from cachecore.errors import NotFound
-from cachecore.resources.core import Node
 from cachecore.resources.meta import Resource, to_object
-from cachecore.resources.serving import LocalModelNodeGroup
 from cachecore.testing import FakeCluster, VirtualRuntime
 from cachewebhook.review import Answer, MalformedReview, read_review, write_answer
 from cachewebhook.testing import downloading_pod, make_cache, make_group, make_node
@@ -217,7 +215,6 @@ def test_it_is_ready_without_kserve() -> None:
 def test_it_is_not_ready_before_it_knows_the_nodes() -> None:
     scene = Scene()
     assert not scene.webhook.ready
-    assert scene.cluster.all(Node) == scene.cluster.all(LocalModelNodeGroup) == []
 
 
 def test_a_long_warning_is_cut() -> None:

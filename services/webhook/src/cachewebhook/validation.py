@@ -32,7 +32,7 @@ from cachewebhook.catalog import Cache
 
 Service: TypeAlias = InferenceService | LLMInferenceService
 
-SUPPORTED_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "http", "https", "hf", "file")
+SUPPORTED_SCHEMES = ("s3", "gs", "abfs", "hf", "http", "https", "file")
 _NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
 _NAMED_AT_MOST = 3
 
