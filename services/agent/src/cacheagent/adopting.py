@@ -57,7 +57,13 @@ async def adopt(
         ]
     )
     whole = manifest.make_manifest(
-        key=key, source_model_uri=listing.uri, part_bytes=part_bytes, files=files, now=runtime.now()
+        key=key,
+        source_model_uri=listing.uri,
+        part_bytes=part_bytes,
+        files=files,
+        now=runtime.now(),
+        allow_patterns=listing.allow_patterns,
+        ignore_patterns=listing.ignore_patterns,
     )
     if digest and whole.digest != digest:
         raise NotTheModel(f"{path} has the digest {whole.digest}, the cache expects {digest}")

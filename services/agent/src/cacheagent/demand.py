@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -11,6 +12,8 @@ from cachecore.errors import InvalidInput
 from cachecore.names import storage_key
 from cachecore.quantity import quantity_bytes
 from cachecore.resources.serving import LocalModelInfo
+
+Recipe: TypeAlias = tuple[Any, ...]
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +37,14 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         return next((entry.digest for entry in self.entries if entry.digest), "")
+
+    @property
+    def recipe(self) -> Recipe:
+        """What decides how the model is fetched: a failure under another recipe says nothing about this one."""
+        entries = tuple(
+            (entry.status_key, entry.service_account_name, entry.storage, entry.digest) for entry in self.entries
+        )
+        return (self.first.allow_patterns, self.first.ignore_patterns, entries)
 
     @property
     def candidates(self) -> tuple[LocalModelInfo, ...]:

@@ -17,6 +17,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str
     objects: tuple[ObjectInfo, ...]
+    allow_patterns: tuple[str, ...] = ()
+    ignore_patterns: tuple[str, ...] = ()
     listed_seconds: float = 0.0
 
     @property
@@ -43,7 +45,13 @@ def select(
         raise SourceNotFound(f"{uri} holds no object")
     if not chosen:
         raise SourceNotFound(f"none of the {len(everything)} objects below {uri} passes the model's patterns")
-    return Listing(uri=uri, objects=chosen, listed_seconds=now)
+    return Listing(
+        uri=uri,
+        objects=chosen,
+        allow_patterns=allow_patterns,
+        ignore_patterns=ignore_patterns,
+        listed_seconds=now,
+    )
 
 
 def _is_folder_marker(item: ObjectInfo) -> bool:

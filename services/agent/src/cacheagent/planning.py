@@ -47,6 +47,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     resolved: bool = False
     held: bool = False
     damaged: str = ""
+    # Whole, but no longer what is asked for: replaced as soon as nobody uses it.
+    stale: str = ""
     adoptable: str = ""
     staged: bool = False
     # Blocks of the staging area that the file system has given already.
@@ -119,6 +121,13 @@ class Abandon(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """Stop a transfer for one that a pod waits for; it is resumed later from where it was."""
+
+    key: str
+    reason: str = "PodWaitsForAnother"
+
+
 class Discard(msgspec.Struct, frozen=True):
     """A folder that is not what its manifest says: out of the way, so that it can be fetched again."""
 
@@ -132,7 +141,7 @@ class Evict(msgspec.Struct, frozen=True):
     message: str
 
 
-Action: TypeAlias = MakeView | RemoveView | Resolve | Adopt | Fetch | Abandon | Discard | Evict
+Action: TypeAlias = MakeView | RemoveView | Resolve | Adopt | Fetch | Abandon | Pause | Discard | Evict
 
 
 class Obstacle(msgspec.Struct, frozen=True):
@@ -170,14 +179,19 @@ def plan(
     now: float,
     policy: EvictionPolicy = EvictionPolicy.LRU,
 ) -> Plan:
-    """Decide everything for one node. `slots` is how many resolutions, adoptions and transfers may run at once."""
+    """Decide everything for one node.
+
+    `slots` is how many resolutions, adoptions and transfers may run at once; `now` is on the clock of the models'
+    `retry_at_seconds`.
+    """
     known = sorted(models, key=lambda model: model.key)
     keep, obstacles = _keep_set(known, capacity)
     actions: list[Action] = []
     actions += _views(known)
     actions += _clean_ups(known, keep)
     busy = sum(model.work is not Work.NONE for model in known)
-    starts, waits = _starts(known, keep, capacity, slots=max(slots - busy, 0), now=now)
+    starts, waits = _starts(known, keep, free_slots=max(slots - busy, 0), now=now)
+    actions += _pauses(known, waits)
     actions += [action for action in starts if not isinstance(action, Fetch)]
     fetches = [action for action in starts if isinstance(action, Fetch)]
     evictions = _evictions(known, keep, capacity, fetches, policy)
@@ -278,13 +292,15 @@ def _clean_ups(models: list[Model], keep: set[str]) -> list[Action]:
             actions.append(Abandon(model.key, "AlreadyHeld"))
         if model.damaged and not model.in_use and model.work is Work.NONE:
             actions.append(Discard(model.key, model.damaged))
+        elif model.stale and not model.in_use:
+            actions.append(Discard(model.key, model.stale))
         elif model.adoptable and not model.desired and not model.in_use and model.view:
             actions.append(Discard(model.key, "NotAssigned"))
     return actions
 
 
 def _starts(
-    models: list[Model], keep: set[str], capacity: Capacity, *, slots: int, now: float
+    models: list[Model], keep: set[str], *, free_slots: int, now: float
 ) -> tuple[list[Action], dict[str, Obstacle]]:
     """What to begin, in order: what pods wait for, then priority, then smaller first."""
     actions: list[Action] = []
@@ -300,7 +316,7 @@ def _starts(
         wanted = model.key in keep
         if not wanted and model.resolved:
             continue
-        if len(actions) >= slots:
+        if len(actions) >= free_slots:
             waits[model.key] = Obstacle("Queued", "other downloads of this node come first")
         elif wanted and model.adoptable:
             actions.append(Adopt(model.key, model.adoptable))
@@ -309,6 +325,13 @@ def _starts(
         elif wanted:
             actions.append(Fetch(model.key, model.size_bytes, "PodWaits" if model.in_use else "Assigned"))
     return actions, waits
+
+
+def _pauses(models: list[Model], waits: dict[str, Obstacle]) -> list[Action]:
+    """As many transfers that no pod waits for as there are pods' models without a slot; the least important first."""
+    urgent = sum(model.in_use and model.key in waits for model in models)
+    idle = [model for model in models if model.work is Work.TRANSFERRING and not model.in_use]
+    return [Pause(model.key) for model in sorted(idle, key=_start_rank, reverse=True)[:urgent]]
 
 
 def _start_rank(model: Model) -> tuple[bool, int, int, str]:

@@ -72,17 +72,22 @@ class NodeReconciler:
         self._scanned_at_seconds: float | None = None
         self._usage = DiskUsage(total_bytes=0, free_bytes=0)
         self._disk_problem: DiskError | None = None
+        self._unreadable: DiskError | None = None
         self._acted = False
 
     async def reconcile(self, request: str) -> Result:
         """Raises `ApiError` when the API server doesn't answer; a broken disk is no error but a state."""
         self._disk_problem = None
         self._acted = False
-        await self._on_disk(self._look())
+        self._unreadable = await self._on_disk(self._look())
         node = self._nodes.get(request)
         if node is None or node.being_deleted:
             # Nobody says what to hold: everything stays as it is, but a pod that waits has its view.
             await self._make_views_of_pods()
+            return self._again([])
+        if self._unreadable is not None:
+            # What can't be seen is neither believed nor changed.
+            await self._report(node, Plan())
             return self._again([])
         situation = self._situation(node)
         self._works.throttle.bytes_per_second = quantity_bytes(situation.policy.bandwidth_limit)
@@ -90,7 +95,7 @@ class NodeReconciler:
             situation.models,
             situation.capacity,
             slots=situation.policy.max_concurrent_downloads or self._options.default_concurrent_downloads,
-            now=self._runtime.now(),
+            now=self._runtime.monotonic(),
             policy=situation.policy.eviction.policy,
         )
         self._forget_evictions_but(plan)
@@ -99,7 +104,7 @@ class NodeReconciler:
         if self._memory.due_in_seconds(self._options.remember_seconds) == 0.0:
             await self._on_disk(self._memory.save())
         due = await self._report(node, plan)
-        wake = plan.wake_at_seconds - self._runtime.now() if plan.wake_at_seconds else None
+        wake = plan.wake_at_seconds - self._runtime.monotonic() if plan.wake_at_seconds else None
         return self._again([due, wake])
 
     async def _look(self) -> None:
@@ -147,6 +152,15 @@ class NodeReconciler:
         damaged = store.damaged.get(key, "")
         if held is not None and demand is not None and demand.digest not in ("", held.digest):
             damaged = f"it has the digest {held.digest}, the cache expects {demand.digest}"
+        stale = ""
+        if held is not None and demand is not None:
+            patterns = (demand.first.allow_patterns, demand.first.ignore_patterns)
+            if patterns != (held.allow_patterns, held.ignore_patterns):
+                stale = "the patterns of the model have changed since it was downloaded"
+        failure = record.failure
+        if failure is not None and demand is not None and failure.recipe != demand.recipe:
+            # What was wrong may have been put right.
+            failure = None
         known_bytes = entry.size_bytes
         if held is not None:
             known_bytes = held.size_bytes
@@ -156,6 +170,8 @@ class NodeReconciler:
         size_bytes = known_bytes if resolved else demand.declared_bytes if demand is not None else 0
         listed = (
             record.source is not None
+            and demand is not None
+            and record.source.recipe == demand.recipe
             and self._runtime.monotonic() - record.source.listing.listed_seconds < self._options.listing_seconds
         )
         adoptable = adoptable_path(
@@ -172,13 +188,14 @@ class NodeReconciler:
             resolved=resolved,
             held=held is not None and not damaged,
             damaged=damaged or self._rejected(key, adoptable),
+            stale=stale,
             adoptable="" if adoptable in record.rejected else adoptable,
             staged=key in store.staged,
             allocated_bytes=store.staged.get(key, 0),
             work=record.work,
             listed=listed,
-            failed=record.failure is not None,
-            retry_at_seconds=record.failure.retry_at_seconds if record.failure is not None else 0.0,
+            failed=failure is not None,
+            retry_at_seconds=failure.due_seconds if failure is not None else 0.0,
             evicted=self._memory.evicted(key),
             value=self._memory.value(policy.eviction.policy, key, size_bytes),
             view=key in store.views,
@@ -203,7 +220,7 @@ class NodeReconciler:
         for action in plan.actions:
             if not isinstance(action, Evict):
                 logger.info("%s %s: %s", type(action).__name__, action.key, action.reason, extra={"key": action.key})
-                self._acted |= await self._on_disk(self._carry_out(action, situation.wanted))
+                self._acted |= await self._on_disk(self._carry_out(action, situation.wanted)) is None
 
     async def _carry_out(self, action: planning.Action, wanted: dict[str, Demand]) -> None:
         match action:
@@ -219,6 +236,8 @@ class NodeReconciler:
                 self._works.fetch(wanted[key])
             case planning.Abandon(key):
                 await self._works.abandon(key)
+            case planning.Pause(key):
+                await self._works.pause(key)
             case planning.Discard(key, reason):
                 await self._store.retire(key)
                 self._tell("Warning", "CopyDiscarded", f"{key}: {reason}")
@@ -227,14 +246,13 @@ class NodeReconciler:
         """Tell it, make sure that no pod has come meanwhile, and only then take the copies away."""
         for action in evictions:
             self._records.change(action.key, evicting=(action.reason, action.message))
-        if await self._report(node, plan) is not None:
-            raise AssertionError("a change of state is written at once")
+        await self._report(node, plan)
         used = await self._keys_in_use_now()
         for action in evictions:
             if action.key in used:
                 logger.info("not evicted: a pod has come", extra={"key": action.key})
                 continue
-            if await self._on_disk(self._take_away(action)):
+            if await self._on_disk(self._take_away(action)) is None:
                 self._acted = True
                 self._metrics.evictions.labels(action.reason).inc()
                 self._tell("Normal", "Evicted", f"{action.key}: {action.reason}: {action.message}")
@@ -277,6 +295,7 @@ class NodeReconciler:
                 demand=situation.wanted.get(model.key),
                 held=self._store.held.get(model.key),
                 obstacle=plan.obstacles.get(model.key),
+                unreadable="" if self._unreadable is None else str(self._unreadable),
                 pods=tuple(f"{pod.namespace}/{pod.name}" for pod in self._pods.indexed(PODS_INDEX, model.key)),
             )
             for model in situation.models
@@ -318,16 +337,16 @@ class NodeReconciler:
             available=max(situation.capacity.limit_bytes - used_bytes - reserved_bytes, 0),
         )
 
-    async def _on_disk(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether it went well; a failure of the disk is noted, and everything is looked at again soon."""
+    async def _on_disk(self, work: Coroutine[Any, Any, None]) -> DiskError | None:
+        """The failure of the disk, if there is one: it is noted, and everything is looked at again soon."""
         try:
             await work
         except DiskError as error:
             logger.warning("the disk failed: %s", error, extra={"reason": error.reason})
             self._disk_problem = error
             self._scanned_at_seconds = None if self._scanned_at_seconds is None else -self._options.rescan_seconds
-            return False
-        return True
+            return error
+        return None
 
     def _again(self, wake_seconds: list[float | None]) -> Result:
         """When to look again if nothing happens before."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from cacheagent.demand import Recipe
 from cacheagent.listing import Listing
 from cacheagent.planning import Work
 from cacheagent.transfer import Progress
@@ -13,20 +14,25 @@ from cachecore.ports import ObjectStore
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the last attempt failed. `retry_at_seconds` is Unix time."""
+    """Why the last attempt failed.
+
+    `retry_at_seconds` is Unix time, for people; `due_seconds` is monotonic, so that a clock that jumps delays nothing.
+    """
 
     reason: str
     message: str
     attempts: int
     retry_at_seconds: float
+    due_seconds: float
+    recipe: Recipe = ()
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that has been listed: the store that answered, with the credentials of the entry `entry_name`."""
+    """A source that has been listed, and the store that answered."""
 
     store: ObjectStore
     listing: Listing
-    entry_name: str
+    recipe: Recipe
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

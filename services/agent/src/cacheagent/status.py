@@ -33,6 +33,8 @@ class CopyView(msgspec.Struct, frozen=True, kw_only=True):
     held: Manifest | None = None
     obstacle: Obstacle | None = None
     pods: tuple[str, ...] = ()
+    # Why the disk can't be read, when it can't: then nothing is known to be there.
+    unreadable: str = ""
 
 
 class _Word(msgspec.Struct, frozen=True):
@@ -78,11 +80,13 @@ def _word(view: CopyView) -> _Word:
         if model.in_use:
             return _Word(CopyState.EVICTING, "InUse", f"the cache has gone; {_pods(view.pods)} still uses the copy")
         return _Word(CopyState.EVICTING, "NotAssigned", "the cache no longer assigns the model to this node")
+    if view.unreadable:
+        return _Word(CopyState.DOWNLOAD_ERROR, "StorageUnreadable", view.unreadable)
     if model.damaged:
         waits = f"; {_pods(view.pods)} uses it, it is replaced afterwards" if model.in_use else ""
         return _Word(CopyState.DOWNLOAD_ERROR, "CopyDamaged", f"{model.damaged}{waits}")
     if model.held:
-        return _Word(CopyState.DOWNLOADED)
+        return _Word(CopyState.DOWNLOADED, "Stale" if model.stale else "", model.stale)
     if record.work is not Work.NONE:
         return _working(record)
     failure = record.failure

@@ -53,19 +53,20 @@ class Store:
         """
         facts = await scan(self.disk)
         replaced = bool(self.store_id) and facts.store_id != self.store_id
-        if facts.store_id:
-            self.store_id = facts.store_id
-        else:
-            self.store_id = f"{self._runtime.random.getrandbits(128):032x}"
-            await self.disk.make_directory(layout.PRIVATE_DIRECTORY)
-            await self.disk.write(layout.STORE_ID_PATH, f"{self.store_id}\n".encode())
         self._take_copies(facts, busy)
         self._take_rest(facts, busy)
+        self.store_id = facts.store_id or await self._make_store_id()
         for copy in facts.copies:
             if copy.manifest is not None and not copy.published and copy.key not in busy:
                 await self._settle_unpublished(copy.key)
         await self._weigh_trash(facts)
         return replaced
+
+    async def _make_store_id(self) -> str:
+        store_id = f"{self._runtime.random.getrandbits(128):032x}"
+        await self.disk.make_directory(layout.PRIVATE_DIRECTORY)
+        await self.disk.write(layout.STORE_ID_PATH, f"{store_id}\n".encode())
+        return store_id
 
     def _take_copies(self, facts: StoreFacts, busy: frozenset[str]) -> None:
         kept = {key: copy for key, copy in self.held.items() if key in busy}

@@ -259,6 +259,8 @@ class Transfer:
             part_bytes=self._limits.part_bytes,
             files=files,
             now=self._runtime.now(),
+            allow_patterns=self._request.allow_patterns,
+            ignore_patterns=self._request.ignore_patterns,
         )
         expected = self._request.digest
         if expected and whole.digest != expected:

@@ -17,12 +17,14 @@ from cacheagent.listing import select
 from cacheagent.planning import Work
 from cacheagent.records import Failure, Source, with_progress
 from cacheagent.throttle import TokenBucket
-from cacheagent.transfer import Progress, Request, Transfer
+from cacheagent.transfer import DigestMismatch, Progress, Request, Transfer
 from cachecore.errors import AccessDenied, ApiError, LocalModelError, PathMissing, TaskCancelled
 from cachecore.ports import ObjectStores, PartMover, Task
 from cachecore.store.manifest import Manifest
 
 logger = logging.getLogger(__name__)
+
+DIGEST_MISMATCH_RETRY_SECONDS = 3600.0
 
 
 class Works:
@@ -42,6 +44,8 @@ class Works:
         self._mover = part_mover
         self._tasks: dict[str, Task[None]] = {}
         self._transfers: dict[str, Transfer] = {}
+        self._counted: dict[str, int] = {}
+        self._told_at_seconds = 0.0
         self.throttle = TokenBucket(context.runtime)
 
     @property
@@ -57,8 +61,8 @@ class Works:
     def fetch(self, demand: Demand) -> None:
         self._start(demand, Work.TRANSFERRING, self._fetch(demand))
 
-    async def abandon(self, key: str) -> None:
-        """Stop what runs for the key, and give its staging area back."""
+    async def pause(self, key: str) -> None:
+        """Stop what runs for the key; what is downloaded so far stays, to be resumed."""
         task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()
@@ -69,9 +73,13 @@ class Works:
         transfer = self._transfers.pop(key, None)
         if transfer is not None:
             await transfer.wait_quiet()
-        await self._store.drop_staging(key)
         self._records.change(key, work=Work.NONE, progress=None, source=None, rate=0.0)
         self._changed()
+
+    async def abandon(self, key: str) -> None:
+        """Stop what runs for the key, and give its staging area back."""
+        await self.pause(key)
+        await self._store.drop_staging(key)
 
     def _start(self, demand: Demand, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
         self._records.change(
@@ -124,7 +132,7 @@ class Works:
                 logger.warning("refused", extra={"key": demand.key, "cache": entry.status_key, "why": str(error)})
                 refused = refused or error
             else:
-                return Source(store=store, listing=listing, entry_name=entry.status_key)
+                return Source(store=store, listing=listing, recipe=demand.recipe)
         raise refused or AccessDenied(f"no credentials for {demand.uri}")
 
     async def _adopt(self, demand: Demand, path: str) -> None:
@@ -173,6 +181,7 @@ class Works:
             progress=lambda progress: self._progressed(demand.key, progress),
         )
         self._transfers[demand.key] = transfer
+        self._counted[demand.key] = 0
         self._store.staged.setdefault(demand.key, 0)
         self._tell("Normal", "Downloading", f"{demand.name}: downloading {demand.uri}")
         began = self._runtime.monotonic()
@@ -193,13 +202,16 @@ class Works:
 
     def _progressed(self, key: str, progress: Progress) -> None:
         before = self._records.get(key)
-        fetched = before.progress.fetched_bytes if before.progress is not None else 0
         after = with_progress(before, progress, self._runtime.monotonic())
         self._records.change(key, progress=after.progress, progress_seconds=after.progress_seconds, rate=after.rate)
         self._store.staged[key] = progress.allocated_bytes
-        if after.progress is not None:
-            self._metrics.fetched_bytes.inc(max(after.progress.fetched_bytes - fetched, 0))
-        self._changed()
+        self._metrics.fetched_bytes.inc(max(progress.fetched_bytes - self._counted.get(key, 0), 0))
+        self._counted[key] = progress.fetched_bytes
+        now = self._runtime.monotonic()
+        if now - self._told_at_seconds >= self._options.progress_seconds:
+            # A status is due. More often, a reconcile for each part would only cost.
+            self._told_at_seconds = now
+            self._changed()
 
     def _failed(self, demand: Demand, work: Work, reason: str, message: str) -> None:
         before = self._records.get(demand.key).failure
@@ -211,8 +223,16 @@ class Works:
             message,
             extra={"key": demand.key, "cache": demand.name, "reason": reason, "attempt": attempts},
         )
+        if reason == DigestMismatch.reason:
+            # It takes the whole download to fail like this. A change of the expected digest is tried at once.
+            delay = max(delay, DIGEST_MISMATCH_RETRY_SECONDS)
         failure = Failure(
-            reason=reason, message=message, attempts=attempts, retry_at_seconds=self._runtime.now() + delay
+            reason=reason,
+            message=message,
+            attempts=attempts,
+            retry_at_seconds=self._runtime.now() + delay,
+            due_seconds=self._runtime.monotonic() + delay,
+            recipe=demand.recipe,
         )
         # Listed and opened anew at the next attempt: credentials may have been rotated, the source put right.
         self._records.change(demand.key, failure=failure, source=None, progress=None, rate=0.0)

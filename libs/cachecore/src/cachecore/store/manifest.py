@@ -18,7 +18,7 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix seconds; `digest` is the tree digest of `files`."""
+    """Times are Unix seconds; `digest` is the tree digest of `files`; the patterns are those that chose them."""
 
     version: int = VERSION
     key: str
@@ -29,6 +29,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[ManifestFile, ...]
     published_time: float
     last_used_time: float
+    allow_patterns: tuple[str, ...] = ()
+    ignore_patterns: tuple[str, ...] = ()
 
 
 class UnreadableManifest(ValueError):
@@ -61,7 +63,14 @@ def make_file(path: str, size_bytes: int, etag: str, parts: tuple[str, ...]) -> 
 
 
 def make_manifest(
-    *, key: str, source_model_uri: str, part_bytes: int, files: tuple[ManifestFile, ...], now: float
+    *,
+    key: str,
+    source_model_uri: str,
+    part_bytes: int,
+    files: tuple[ManifestFile, ...],
+    now: float,
+    allow_patterns: tuple[str, ...] = (),
+    ignore_patterns: tuple[str, ...] = (),
 ) -> Manifest:
     ordered = tuple(sorted(files, key=lambda file: file.path.encode()))
     return Manifest(
@@ -73,4 +82,6 @@ def make_manifest(
         files=ordered,
         published_time=now,
         last_used_time=now,
+        allow_patterns=allow_patterns,
+        ignore_patterns=ignore_patterns,
     )
