@@ -114,6 +114,21 @@ def test_a_read_is_tried_again_and_a_write_is_not(tmp_path: Path, monkeypatch: p
     assert [request[0] for request in server.requests] == ["GET", "GET", "PUT"]
 
 
+def test_a_read_waits_as_long_as_the_server_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cachecore.adapters.kube._jitter", lambda seconds: 0.0)
+    monkeypatch.setattr("cachecore.adapters.kube.LONGEST_RETRY_AFTER_SECONDS", 0.05)
+    times: list[float] = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            return web.json_response(refusal(503), status=503, headers={"Retry-After": "60"})
+        return web.json_response(NODE)
+
+    ScriptedApiServer(handler).run(tmp_path, lambda client: client.get(Node, "a"))
+    assert times[1] - times[0] >= 0.045
+
+
 def test_an_expired_token_is_read_again_once(tmp_path: Path) -> None:
     async def handler(request: web.BaseRequest) -> web.StreamResponse:
         if request.headers["Authorization"] == "Bearer fresh":

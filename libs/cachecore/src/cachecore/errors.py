@@ -53,11 +53,13 @@ class DeadlineExceeded(LocalModelError):
 class ApiError(LocalModelError):
     """The API server refused a request, or did not answer it.
 
-    `status_code` is the HTTP code (0 when there was no answer), `reason` the Status reason.
+    `status_code` is the HTTP code (0 when there was no answer), `reason` the Status reason; a retry that comes sooner
+    than `retry_after_seconds` is unwelcome.
     """
 
     default_status_code = 500
     default_reason = "InternalError"
+    retry_after_seconds: float = 0.0
 
     def __init__(self, message: str, *, status_code: int | None = None, reason: str | None = None) -> None:
         super().__init__(message)

@@ -194,10 +194,9 @@ class KubeClient:
         for attempt in range(1, READ_ATTEMPTS):
             try:
                 return await self._exchange("GET", path, query)
-            except TooManyRequests as error:
-                await asyncio.sleep(min(error.retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS) + _jitter(0.5))
-            except ApiUnavailable:
-                await asyncio.sleep(_jitter(0.2 * 2**attempt))
+            except (TooManyRequests, ApiUnavailable) as error:
+                hinted_seconds = min(error.retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS)
+                await asyncio.sleep(hinted_seconds + _jitter(0.2 * 2**attempt))
         return await self._exchange("GET", path, query)
 
     async def _exchange(

@@ -56,13 +56,17 @@ def error_of_answer(request: str, status_code: int, body: bytes, retry_after: st
 def error_of_status(status: Status, status_code: int, request: str, retry_after: str | None = None) -> ApiError:
     """The error that a Status means: of an answer, or of an ERROR event in a watch."""
     message = status.message or f"{request}: {status_code} {status.reason}".rstrip()
+    hinted_seconds = _seconds(retry_after) or (
+        status.details.retry_after_seconds if status.details is not None else 0.0
+    )
     if status_code == 429:
-        hinted = status.details.retry_after_seconds if status.details is not None else 0.0
-        return TooManyRequests(message, retry_after_seconds=_seconds(retry_after) or hinted or 1.0)
+        return TooManyRequests(message, retry_after_seconds=hinted_seconds or 1.0)
     if status_code == 409:
         return AlreadyExists(message) if status.reason == "AlreadyExists" else Conflict(message)
     if status_code >= 500:
-        return ApiUnavailable(message, status_code=status_code, reason=status.reason or None)
+        unavailable = ApiUnavailable(message, status_code=status_code, reason=status.reason or None)
+        unavailable.retry_after_seconds = hinted_seconds
+        return unavailable
     kind = _BY_STATUS_CODE.get(status_code, ApiError)
     return kind(message, status_code=status_code, reason=status.reason or None)
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from cachecore.controller.metrics import ControllerMetrics
 from cachecore.controller.queue import Backoff, WorkQueue
-from cachecore.errors import LocalModelError, TooManyRequests
+from cachecore.errors import ApiError, LocalModelError
 from cachecore.ports.runtime import Runtime
 from cachecore.tasks import TaskGroup
 
@@ -102,7 +102,7 @@ class Controller(Generic[K]):
         self._metrics.duration_seconds.labels(self.name).observe(self._runtime.monotonic() - start)
 
     def _failed(self, request: K, error: Exception) -> None:
-        least_seconds = error.retry_after_seconds if isinstance(error, TooManyRequests) else 0.0
+        least_seconds = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
         delay = self._queue.add_failed(request, least_seconds=least_seconds)
         self._metrics.reconciles.labels(self.name, "error").inc()
         self._metrics.errors.labels(self.name, type(error).__name__).inc()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeAlias, TypeVar
 
 from cachecore.controller.queue import Backoff
-from cachecore.errors import ApiError, Expired, TooManyRequests
+from cachecore.errors import ApiError, Expired
 from cachecore.ports.cluster import ClusterClient, Watch, WatchEvent, WatchEventType
 from cachecore.ports.runtime import Runtime
 from cachecore.resources.meta import Resource
@@ -116,7 +116,7 @@ class Informer(Generic[R]):
                 await self._back_off()
             except ApiError as error:
                 logger.warning("no watch of %s: %s", self.kind.resource_type.plural, error)
-                await self._back_off(error.retry_after_seconds if isinstance(error, TooManyRequests) else 0.0)
+                await self._back_off(error.retry_after_seconds)
 
     async def _back_off(self, least_seconds: float = 0.0) -> None:
         self._failures += 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -14,6 +15,13 @@ from cachecore.adapters.kube import KubeClient, connect
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Scenario: TypeAlias = Callable[[KubeClient], Awaitable[Any]]
+
+
+class Connecting(Protocol):
+    """`cachecore.adapters.kube.connect`, or what a test does around it."""
+
+    async def __call__(self, kubeconfig: str, *, user_agent: str) -> KubeClient: ...
+
 
 NODE = {
     "apiVersion": "v1",
@@ -26,31 +34,33 @@ NODE = {
 class ScriptedApiServer:
     """Answers with `handler`; remembers the requests as (method, path with query, headers, body)."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self.handler = handler
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.kubeconfig: dict[str, Any] = {}
+        self._tls = tls
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         self.requests.append((request.method, str(request.rel_url), dict(request.headers), body))
         return await self.handler(request)
 
-    def run(self, folder: Path, scenario: Scenario, *, token: str = "secret") -> Any:
-        """Serve, connect by a kubeconfig, run `scenario`, stop."""
+    def run(self, folder: Path, scenario: Scenario, *, token: str = "secret", connecting: Connecting = connect) -> Any:
+        """Serve, connect (by a kubeconfig with that token), run `scenario`, stop."""
 
         async def main() -> Any:
             runner = web.ServerRunner(web.Server(self.answer), shutdown_timeout=0.01)
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls)
             await site.start()
             port = runner.addresses[0][1]
-            path = write_kubeconfig(folder, f"http://127.0.0.1:{port}", token)
-            client = await connect(str(path), user_agent="tester/1")
+            path = write_kubeconfig(folder, f"{'https' if self._tls else 'http'}://127.0.0.1:{port}", token)
             try:
-                return await scenario(client)
+                client = await connecting(str(path), user_agent="tester/1")
+                try:
+                    return await scenario(client)
+                finally:
+                    await client.close()
             finally:
-                await client.close()
                 await runner.cleanup()
 
         return asyncio.run(main())
