@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 import simpy
-from cacheagent.agent import Agent
 from cachemanager.manager import Manager, ManagerOptions
-from cachewebhook.webhook import Webhook, WebhookOptions
 
+from cacheagent.agent import Agent
 from cacheagent.options import AgentOptions
 from cacheagent.transfer import TransferLimits
 from cachecore.names import SYSTEM_NAMESPACE
@@ -38,6 +37,7 @@ from cachesim.simulation.scenario import Scenario, duration_seconds, rate_bytes_
 from cachesim.simulation.workload import NAMESPACE, Workload, model_uri
 from cachesim.simulation.world import World, published_key
 from cachesim.source import FlowMover, SimulatedStores, SourceWorld
+from cachewebhook.webhook import Webhook, WebhookOptions
 
 API_LATENCY_SECONDS = 0.002
 # A part is one flow: larger than in production, where it is 16 MiB, so that a terabyte costs a thousand events.
@@ -95,7 +95,6 @@ class SimulatedCluster:
             await self.create(definition)
         await self.create(namespace_object(NAMESPACE))
         await self.create(namespace_object(SYSTEM_NAMESPACE))
-        await self.create(namespace_object("kube-node-lease"))
         self._start_control_plane()
         for configuration in webhook_configurations():
             await self.create(configuration)
@@ -211,7 +210,9 @@ class SimulatedCluster:
             ("lifecycle", NodeLifecycle(self.runtime, client)),
         ):
             self.runtime.spawn(controller.run(), name=name)
-        self._webhook = Webhook(self.runtime, self._client(self.runtime, "webhook"), WebhookOptions())
+        self._webhook = Webhook(
+            self.runtime, self._client(self.runtime, "webhook"), WebhookOptions(agent_image="localmodel-agent")
+        )
         self.runtime.spawn(self._webhook.run(), name="webhook")
         self.start_manager()
 

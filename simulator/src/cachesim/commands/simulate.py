@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seed", type=int, default=1, help="decides everything that is left to chance (default: 1)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the outcome as JSON")
     parser.add_argument("--verbose", action="store_true", help="show the log of the simulated services")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     # What the simulated services log is theirs: a person reads the outcome.
     logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
-    scenario = load_scenario(arguments.scenario)
+    try:
+        scenario = load_scenario(arguments.scenario)
+    except InvalidInput as error:
+        print(f"localmodel simulate: {error}", file=sys.stderr)
+        return 2
     outcome, last_lines = simulate(scenario, arguments.seed, _show_progress if sys.stderr.isatty() else None)
     if arguments.json is not None:
         try:
