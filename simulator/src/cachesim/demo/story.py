@@ -55,7 +55,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story:
-    """Tells it once; `report` is filled as it goes, so that it is there whenever it ends. `told`: it came to its end."""
+    """Tells it once. `report` is filled as it goes, so it is there whenever it ends; `told`: it came to its end."""
 
     def __init__(self, options: DemoOptions, screen: Screen, runtime: Runtime | None = None) -> None:
         self.report = DemoReport()

@@ -10,8 +10,8 @@ class LocalClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `disk_bytes` None leaves each node the disk of this machine; a number gives each a disk of its own of that size
     where this user may mount one, and else only a capacity that the Node declares. `services` False leaves out the
-    manager, the webhook and the agents: the bare cluster. `s3_bytes_per_second` is for all readers together, as behind a
-    network; 0 is as fast as this machine goes.
+    manager, the webhook and the agents: the bare cluster. `s3_bytes_per_second` is for all readers together, as behind
+    a network; 0 is as fast as this machine goes.
     """
 
     nodes: int = 2

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import msgspec
+import pytest
+
+from cachesim.demo.outcome import DemoReport
+
+STEPS = [
+    "start-cluster",
+    "seed",
+    "start-uncached",
+    "apply-cache",
+    "download",
+    "start-cached",
+    "start-more",
+    "pressure",
+    "come-back",
+    "crash",
+    "lose-node",
+    "delete-all",
+    "stop-cluster",
+]
+
+
+def read_report(demo: Any) -> DemoReport:
+    return msgspec.json.decode(demo.report.read_bytes(), type=DemoReport)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("nodes", ["2", "5"])
+def test_the_demo_tells_its_whole_story(demo: Any, nodes: str) -> None:
+    process = demo.start("--model-size", "24Mi", "--nodes", nodes)
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
+    report = read_report(demo)
+    assert [step.name for step in report.steps] == STEPS
+    assert report.ok
+    assert all(step.ok for step in report.steps)
+    assert report.model.digest.startswith("blake3:")
+    assert report.model.bytes_total > 24 * 2**20
+    assert report.cold_start_seconds.cached is not None
+    assert report.cold_start_seconds.uncached is not None
+    assert report.cold_start_seconds.cached < report.cold_start_seconds.uncached
+    assert {eviction.node for eviction in report.evictions} == {f"node-{number + 1}" for number in range(int(nodes))}
+    assert report.model.key not in {eviction.key for eviction in report.evictions}
+    assert "\x1b" not in output
+    assert demo.leftovers() == []
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_stops_everything(demo: Any, number: signal.Signals) -> None:
+    process = demo.start("--model-size", "24Mi")
+    for line in process.stdout:
+        if "Apply a node group" in line:
+            process.send_signal(number)
+            break
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert not read_report(demo).ok
+    assert demo.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--disk", "10Mi"], "--disk 10.0 MiB is too small"),
+        (["--model", "missing"], "--model missing: there is no such directory"),
+        (["--model-size", "large"], "--model-size: 'large' is not a quantity"),
+        (["--nodes", "1"], "--nodes 1: the demo loses a node"),
+        (["--json", "no/such/place.json"], "--json no/such/place.json: No such file or directory"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(demo: Any, arguments: list[str], said: str) -> None:
+    process = demo.start(*arguments)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert len(output.splitlines()) == 1
+    assert said in output
