@@ -13,10 +13,10 @@ Step = Callable[[Any], Iterable[Any]]
 
 _TOKEN = re.compile(
     r"""
-    \.(?P<field>(?:[A-Za-z0-9_$-]|\\.)+)            # .name, .kubernetes\.io
+    (?P<all>\[\*\]|\.\*)                            # [*], .*
+  | \.(?P<field>(?:[^.\[\]\s\\]|\\.)+)              # .name, .kubernetes\.io/name
   | \[(?P<quote>['"])(?P<quoted>.*?)(?P=quote)\]    # ['name']
   | \[(?P<index>-?\d+)\]                            # [0], [-1]
-  | (?P<all>\[\*\]|\.\*)                            # [*], .*
   | \[\?\(\s*@(?P<path>[^=!<>]*?)\s*(?P<operator>==|!=)\s*(?P<literal>.+?)\s*\)\]
     """,
     re.VERBOSE,

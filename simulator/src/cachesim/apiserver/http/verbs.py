@@ -98,7 +98,7 @@ class ObjectVerbs:
         if method == "POST" and (not target.name or target.subresource):
             return await self._server.create(
                 target.resource_type,
-                decode_object(body, content_type),
+                _typed(target, decode_object(body, content_type)),
                 namespace=target.namespace,
                 name=target.name,
                 subresource=target.subresource,
@@ -108,7 +108,7 @@ class ObjectVerbs:
             return await self._server.update(
                 target.resource_type,
                 target.name,
-                decode_object(body, content_type),
+                _typed(target, decode_object(body, content_type)),
                 namespace=target.namespace,
                 subresource=target.subresource,
                 options=write_options(query, caller),
@@ -210,6 +210,14 @@ def number(query: Mapping[str, str], name: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise bad_request(f'{name}: Invalid value: "{text}": not a whole number') from error
+
+
+def _typed(target: Target, content: JsonObject) -> JsonObject:
+    """With the kind that the path implies: a built-in one may be left out, as official clients do."""
+    resource_type = target.resource_type
+    if resource_type.custom or target.subresource not in ("", "status") or content.keys() & {"kind", "apiVersion"}:
+        return content
+    return {"kind": resource_type.kind, "apiVersion": resource_type.api_version, **content}
 
 
 def _dry_run(given: list[str]) -> bool:
