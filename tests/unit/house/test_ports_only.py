@@ -46,6 +46,7 @@ ALLOWED = {
     "cachesim.containers.processes": "the adapter of the containers' port to processes",
     "cachesim.containers.reader": "the program of a container",
     "cachesim.containers.storage_initializer": "the program of a container",
+    "cachesim.demo": "a story on the local cluster: generates models, uploads them, reads the pods' logs",
     "cachesim.definitions": "reads the CustomResourceDefinitions, before anything runs",
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
     "cachesim.simulation.run": "times, by the wall clock, how long a whole simulation took",
