@@ -52,6 +52,20 @@ def test_a_broken_certificate_is_one_clear_line(tmp_path: Path) -> None:
         asyncio.run(connect(str(path), user_agent="tester/1"))
 
 
+# Python 3.13 believes only an authority that says what it is for.
+MAY_SIGN = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """A certificate authority, made for one test: `ca.crt`, and pairs of files that it has signed."""
 
@@ -61,7 +75,7 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")])
         self.certificate = folder / "ca.crt"
         own = self._builder("authority", self._key).add_extension(x509.BasicConstraints(True, 0), critical=True)
-        self._write(self.certificate, own)
+        self._write(self.certificate, own.add_extension(MAY_SIGN, critical=True))
 
     def sign(self, name: str) -> tuple[Path, Path]:
         """Certificate and key for `name` on 127.0.0.1."""
