@@ -193,6 +193,9 @@ class Fleet:
     def reporting_nodes(self, key: str) -> list[str]:
         return sorted(self._reports.get(key, {}))
 
+    def reporting_count(self, key: str) -> int:
+        return len(self._reports.get(key, ()))
+
     def listing_nodes(self, identity: CacheId) -> list[str]:
         """The nodes whose spec lists the cache."""
         return sorted(self._entries.get(identity, {}))

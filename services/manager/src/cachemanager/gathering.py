@@ -1,0 +1,43 @@
+"""Gathers keys until what changes them has settled, so that many changes become one reconcile of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeVar
+
+from cachecore.ports.runtime import Runtime
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Gatherer(Generic[K]):
+    """Passes keys on when nothing was added for `settle_seconds`, at the latest `longest_seconds` after the first."""
+
+    def __init__(
+        self, runtime: Runtime, pass_on: Callable[[K], None], *, settle_seconds: float, longest_seconds: float
+    ) -> None:
+        self._runtime = runtime
+        self._pass_on = pass_on
+        self._settle_seconds = settle_seconds
+        self._longest_seconds = longest_seconds
+        self._gathered: dict[K, None] = {}
+        self._added = runtime.signal()
+
+    def add(self, keys: Iterable[K]) -> None:
+        self._gathered.update(dict.fromkeys(keys))
+        if self._gathered:
+            self._added.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._added.wait()
+            latest = self._runtime.monotonic() + self._longest_seconds
+            more = True
+            while more and self._runtime.monotonic() < latest:
+                self._added.clear()
+                more = await self._added.wait(self._settle_seconds)
+            self._added.clear()
+            gathered, self._gathered = self._gathered, {}
+            for key in gathered:
+                self._pass_on(key)
