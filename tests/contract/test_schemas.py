@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cachesim.apiserver.builtin import CONFIG_MAP
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.testing import ContractApi, causes, refused
 from cachesim.apiserver.testing_kinds import WIDGET
@@ -161,3 +162,29 @@ async def test_a_value_that_is_no_date_is_refused(api: ContractApi) -> None:
     with refused(422, "Invalid"):
         await widget(api, since="yesterday")
     assert (await widget(api, since="2026-01-02T03:04:05Z"))["spec"]["since"] == "2026-01-02T03:04:05Z"
+
+
+async def test_unknown_metadata_is_pruned_with_a_warning(api: ContractApi) -> None:
+    body = {"metadata": {"name": "a", "mood": "good"}, "spec": {"color": "red"}}
+    answer = await api.answer(WIDGET, body, field_validation="Warn")
+    assert "mood" not in answer.object["metadata"]
+    assert answer.warnings == ('unknown field "metadata.mood"',)
+
+
+async def test_a_built_in_kinds_unknown_fields_are_pruned_too(api: ContractApi) -> None:
+    body = {"metadata": {"name": "a"}, "data": {"key": "1"}, "colour": "red"}
+    answer = await api.answer(CONFIG_MAP, body, field_validation="Warn")
+    assert "colour" not in answer.object
+    assert answer.warnings == ('unknown field "colour"',)
+
+
+async def test_a_built_in_kind_may_leave_out_its_name(api: ContractApi) -> None:
+    answer = await api.verbs.create(CONFIG_MAP, {"metadata": {"name": "a"}}, namespace=api.namespace)
+    assert (answer.object["apiVersion"], answer.object["kind"]) == ("v1", "ConfigMap")
+
+
+async def test_a_custom_resource_says_what_it_is(api: ContractApi) -> None:
+    body = {"metadata": {"name": "a"}, "spec": {"color": "red"}}
+    with refused(400, "BadRequest") as errors:
+        await api.verbs.create(WIDGET, body, namespace=api.namespace)
+    assert "Object 'Kind' is missing" in errors[0].message

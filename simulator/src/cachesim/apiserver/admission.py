@@ -13,18 +13,16 @@ import msgspec
 from cachecore.errors import ApiError, ApiUnavailable
 from cachecore.ports import Runtime
 from cachesim.apiserver.builtin import MUTATING_WEBHOOK, VALIDATING_WEBHOOK
-from cachesim.apiserver.context import Attempt
+from cachesim.apiserver.context import Attempt, WebhookFailure
 from cachesim.apiserver.errors import bad_request, error_of, quote, with_details
 from cachesim.apiserver.matching import Matcher
 from cachesim.apiserver.metadata import new_uid
 from cachesim.apiserver.resources import JsonObject, ResourceRegistry, ResourceType
 from cachesim.apiserver.store import Store
 
+__all__ = ["Admission", "AdmissionCaller", "WebhookFailure"]
+
 _EXEMPT = frozenset({MUTATING_WEBHOOK.qualified_plural, VALIDATING_WEBHOOK.qualified_plural})
-
-
-class WebhookFailure(Exception):
-    """The webhook could not be asked, or gave no answer that can be read. Callers raise it; failurePolicy decides."""
 
 
 class AdmissionCaller(Protocol):

@@ -13,7 +13,7 @@ from cachesim.apiserver.options import Answer, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.shapes import Shape
 from cachesim.apiserver.sharing import share
-from cachesim.apiserver.writes import Writer, check_type
+from cachesim.apiserver.writes import Writer, typed_body
 
 
 class Applier:
@@ -28,7 +28,7 @@ class Applier:
         self, resource_type: ResourceType, name: str, namespace: str, body: JsonObject, options: WriteOptions
     ) -> Answer:
         """Applying what is not there creates it, owned by the applier."""
-        check_type(resource_type, body)
+        body = typed_body(resource_type, body)
         metadata = {**(body.get("metadata") or {}), "name": name}
         if metadata.get("uid"):
             cause = (
@@ -65,7 +65,7 @@ class Applier:
         current: JsonObject,
         options: WriteOptions,
     ) -> JsonObject:
-        check_type(resource_type, body)
+        body = typed_body(resource_type, body)
         if (body.get("metadata") or {}).get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         configuration = {**body, "metadata": body.get("metadata") or {}}

@@ -24,6 +24,10 @@ _REASONS = {
 }
 
 
+# What the library raises for a rule that fails to evaluate, its own errors and those of our functions.
+CEL_FAILURES = (ValueError, TypeError, KeyError, RuntimeError, IndexError, AttributeError, ArithmeticError)
+
+
 class RuleError(Exception):
     """A rule that can't be compiled: the CRD that holds it is invalid."""
 
@@ -48,7 +52,7 @@ class CompiledRule:
         place = (path + self._field_path).lstrip(".") if self._field_path else path
         try:
             outcome = self._program.execute(context)
-        except (ValueError, TypeError, KeyError, RuntimeError, IndexError, AttributeError, ArithmeticError) as error:
+        except CEL_FAILURES as error:
             detail = f"rule evaluation error: {_first_line(error)}: evaluating rule: {self._text()}"
             return FieldError(place or "<nil>", "FieldValueInvalid", f'Invalid value: "{type_name}": {detail}')
         if outcome is True:
@@ -70,7 +74,7 @@ class CompiledRule:
             return ""
         try:
             text = self._message_program.execute(context)
-        except (ValueError, TypeError, KeyError, RuntimeError, IndexError, AttributeError, ArithmeticError):
+        except CEL_FAILURES:
             return ""
         return text.strip() if isinstance(text, str) and "\n" not in text.strip() else ""
 

@@ -27,6 +27,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     options: WriteOptions
 
 
+class WebhookFailure(Exception):
+    """The webhook could not be asked, or gave no answer that can be read. Callers raise it; failurePolicy decides."""
+
+
 class AdmissionChain(Protocol):
     """Mutating, then validating webhooks. Both raise the webhook's denial and return the warnings."""
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from cachecore.ports import Runtime
 from cachesim.apiserver.builtin import CUSTOM_RESOURCE_DEFINITION
+from cachesim.apiserver.builtin_rules import builtin_rules
 from cachesim.apiserver.cel import RuleError
 from cachesim.apiserver.context import KindRules
 from cachesim.apiserver.errors import FieldError, invalid, required
+from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject, PrinterColumn, ResourceRegistry, ResourceType
 from cachesim.apiserver.rules import SchemaRules
 from cachesim.apiserver.schema import SchemaNode
@@ -36,6 +38,8 @@ class Definitions:
     def _compiled(self, resource_type: ResourceType) -> KindRules | None:
         if resource_type == CUSTOM_RESOURCE_DEFINITION:
             return DefinitionRules()
+        if not resource_type.custom:
+            return builtin_rules(resource_type)
         return SchemaRules(resource_type.schema) if resource_type.schema is not None else None
 
     def _observe(self, change: Change) -> None:
@@ -94,7 +98,8 @@ class DefinitionRules:
     """What makes a definition itself acceptable."""
 
     def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
-        return item, []
+        unknown: list[str] = []
+        return prune_metadata(item, unknown), unknown
 
     def validate(self, item: JsonObject, previous: JsonObject | None) -> list[FieldError]:
         spec = item.get("spec") or {}

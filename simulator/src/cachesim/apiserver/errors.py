@@ -66,6 +66,10 @@ def forbidden_field(path: str, detail: str) -> FieldError:
     return FieldError(path, "FieldValueForbidden", f"Forbidden: {detail}")
 
 
+def not_found_field(path: str, value: Any) -> FieldError:
+    return FieldError(path, "FieldValueNotFound", f"Not found: {render(value)}")
+
+
 def quote(text: str) -> str:
     """As Go's %q: JSON's quoting is the same for what names and values hold."""
     return msgspec.json.encode(text).decode()

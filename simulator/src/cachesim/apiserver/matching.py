@@ -7,8 +7,9 @@ from typing import Any
 import cel
 
 from cachesim.apiserver.builtin import NAMESPACE
+from cachesim.apiserver.cel import CEL_FAILURES
 from cachesim.apiserver.cel_functions import KUBERNETES_FUNCTIONS
-from cachesim.apiserver.context import Attempt
+from cachesim.apiserver.context import Attempt, WebhookFailure
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.selectors import matches_labels, requirements_of
 from cachesim.apiserver.store import Store
@@ -48,7 +49,10 @@ class Matcher:
         context = cel.Context({}, dict(KUBERNETES_FUNCTIONS))
         for name, value in _variables(attempt).items():
             context.add_variable(name, value)
-        return all(self._program(each["expression"]).execute(context) is True for each in conditions)
+        try:
+            return all(self._program(each["expression"]).execute(context) is True for each in conditions)
+        except CEL_FAILURES as error:
+            raise WebhookFailure(f"matchConditions could not be evaluated: {error}") from error
 
     def _program(self, source: str) -> cel.Program:
         found = self._programs.get(source)

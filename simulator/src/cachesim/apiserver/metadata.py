@@ -37,6 +37,10 @@ _VALUE_RULE = (
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     f"'({_QUALIFIED_PATTERN})?')"
 )
+_FIELDS = frozenset(
+    "name generateName namespace selfLink uid resourceVersion generation creationTimestamp deletionTimestamp "
+    "deletionGracePeriodSeconds labels annotations ownerReferences finalizers managedFields".split()
+)
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 _ANNOTATIONS_MOST_BYTES = 256 * 1024
 
@@ -105,6 +109,15 @@ def metadata_update_errors(metadata: JsonObject, previous: JsonObject) -> list[F
             detail = "no new finalizers can be added if the object is being deleted, found new finalizers"
             errors.append(forbidden_field("metadata.finalizers", f"{detail} []string{{{listed}}}"))
     return errors
+
+
+def prune_metadata(item: JsonObject, unknown: list[str]) -> JsonObject:
+    """The object without the fields that ObjectMeta does not have; their paths are added to `unknown`."""
+    metadata = item["metadata"]
+    if metadata.keys() <= _FIELDS:
+        return item
+    unknown += [f"metadata.{field}" for field in metadata if field not in _FIELDS]
+    return {**item, "metadata": {field: value for field, value in metadata.items() if field in _FIELDS}}
 
 
 def carry_over(metadata: JsonObject, previous: JsonObject) -> JsonObject:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cachesim.apiserver.cel import Evaluator
 from cachesim.apiserver.errors import FieldError
+from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.schema import SchemaNode, fill_defaults, prune
 from cachesim.apiserver.validation import correlated, item_identity, validate
@@ -29,6 +30,7 @@ class SchemaRules:
     def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
         unknown: list[str] = []
         pruned = prune(item, previous, self._root, "", unknown, root=True)
+        pruned = prune_metadata(pruned, unknown)
         return fill_defaults(pruned, previous, self._root), sorted(unknown)
 
     def validate(self, item: JsonObject, previous: JsonObject | None) -> list[FieldError]:

@@ -75,7 +75,17 @@ class Cluster:
             "operations": ["CREATE", "UPDATE", "DELETE"],
             "resources": ["widgets"],
         }
-        webhooks = [{"name": name, "rules": [rule], "sideEffects": "None", **webhook} for name in names]
+        webhooks = [
+            {
+                "name": name,
+                "rules": [rule],
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {"url": f"https://{name}/"},
+                **webhook,
+            }
+            for name in names
+        ]
         await self.api.create(kind, {"metadata": {"name": configuration}, "webhooks": webhooks})
 
 

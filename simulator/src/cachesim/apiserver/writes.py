@@ -108,7 +108,7 @@ class Writer:
             current = self._context.store.get(resource_type, namespace, name)
             if current is None:
                 raise not_found(resource_type, name)
-            candidate = transform(current)
+            candidate = typed_body(resource_type, transform(current))
             self._check_precondition(resource_type, name, candidate, current, unconditional)
             candidate, unknown = self._merged(resource_type, candidate, current, subresource, keeps_owners=not tracked)
             warnings = _unknown_field_warnings(unknown, options)
@@ -137,7 +137,7 @@ class Writer:
 
     def _new(self, resource_type: ResourceType, body: JsonObject, namespace: str, *, keeps_owners: bool) -> JsonObject:
         """The object to be created with what the server alone decides: identity, time, generation."""
-        check_type(resource_type, body)
+        body = typed_body(resource_type, body)
         metadata = dict(body.get("metadata") or {})
         if metadata.get("resourceVersion"):
             raise with_details(
@@ -172,7 +172,7 @@ class Writer:
         self, resource_type: ResourceType, item: JsonObject, previous: JsonObject | None
     ) -> tuple[JsonObject, list[str]]:
         if not resource_type.custom:
-            return kinds.default(resource_type, item), []
+            item = kinds.default(resource_type, item)
         rules = self._context.rules.rules(resource_type)
         return (item, []) if rules is None else rules.decode(item, previous)
 
@@ -211,7 +211,6 @@ class Writer:
         current: JsonObject,
         unconditional: bool,
     ) -> None:
-        check_type(resource_type, candidate)
         metadata = candidate.get("metadata") or {}
         before = current["metadata"]
         check_name(candidate, name)
@@ -329,9 +328,12 @@ def gone_with_last_finalizer(item: JsonObject) -> bool:
     )
 
 
-def check_type(resource_type: ResourceType, body: JsonObject) -> None:
-    """The body's own apiVersion and kind, where given, must be those of the URL."""
+def typed_body(resource_type: ResourceType, body: JsonObject) -> JsonObject:
+    """The body with apiVersion and kind: a built-in kind may leave them out, none may say other ones than its own."""
     version, kind = body.get("apiVersion"), body.get("kind")
+    if not resource_type.custom and not (kind and version):
+        named = {"apiVersion": version or resource_type.api_version, "kind": kind or resource_type.kind}
+        return typed_body(resource_type, {**body, **named})
     if not kind or not version:
         missing = "Object 'Kind' is missing in" if not kind else "Object 'apiVersion' is missing in"
         raise bad_request(f"{missing} the request body")
@@ -342,6 +344,7 @@ def check_type(resource_type: ResourceType, body: JsonObject) -> None:
         )
     if kind != resource_type.kind:
         raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource_type.kind})")
+    return body
 
 
 def check_name(body: JsonObject, name: str) -> None:
