@@ -20,7 +20,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a whole cluster on this machine, until Ctrl-C",
         description="Runs a cluster on this machine until Ctrl-C: the API server, S3 (moto), the manager, the webhook, "
         "an agent per node, and nodes that run pods as processes.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_cluster_arguments(parser)
     parser.set_defaults(run=run)
@@ -28,23 +27,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that starts a cluster; `cluster_options` reads them."""
-    parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many nodes")
+    parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many nodes (default: 2)")
+    parser.add_argument("--disk", default="", metavar="SIZE", help="disk of each node: 2Gi (default: this machine's)")
     parser.add_argument(
-        "--disk", default="", metavar="SIZE", help="the disk of each node, as 2Gi; empty: this machine's"
+        "--kubeconfig", default="", metavar="FILE", help="where to write it (default: in the state directory)"
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="of the API server (default: any free one)")
+    parser.add_argument("--s3-port", type=int, default=0, metavar="N", help="of S3 (default: any free one)")
+    parser.add_argument(
+        "--state", default="", metavar="DIR", help="where logs and disks are kept (default: a temporary directory)"
     )
     parser.add_argument(
-        "--kubeconfig", default="", metavar="FILE", help="where to write it; empty: in the state directory"
-    )
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="of the API server; 0: any free one")
-    parser.add_argument("--s3-port", type=int, default=0, metavar="N", help="of S3; 0: any free one")
-    parser.add_argument(
-        "--state",
-        default="",
-        metavar="DIR",
-        help="keep logs and disks here; empty: a temporary directory, removed at the end",
-    )
-    parser.add_argument(
-        "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="of the logs"
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="of the logs (default: info)",
     )
 
 
