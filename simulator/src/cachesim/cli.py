@@ -7,10 +7,10 @@ import sys
 from importlib import metadata
 
 from cachecore.errors import LocalModelError
-from cachesim.commands import demo, simulate, up
+from cachesim.commands import demo, simulate, up, verify
 
 # In the order of `localmodel --help`. Each has `add_parser(subparsers)`, which sets `run` as a default.
-COMMANDS = (up, demo, simulate)
+COMMANDS = (up, demo, simulate, verify)
 
 
 def build_parser() -> argparse.ArgumentParser:
