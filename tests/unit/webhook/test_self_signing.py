@@ -152,7 +152,7 @@ def test_a_failing_api_server_is_asked_again(scene: Scene) -> None:
 
     async def main() -> None:
         task = scene.runtime.spawn(signing.run(), name="signing")
-        await scene.runtime.sleep(200)
+        await scene.runtime.sleep(5)
         task.cancel()
 
     scene.runtime.run(main())

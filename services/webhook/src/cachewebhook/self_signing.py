@@ -31,6 +31,7 @@ _GROUP = "admissionregistration.k8s.io"
 # As kubernetes.io/tls has them, with the authority beside.
 _FIELDS = {"certificate": "tls.crt", "private_key": "tls.key", "authority": "ca.crt", "authority_key": "ca.key"}
 _ATTEMPTS = 5
+_FIRST_RETRY_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -94,13 +95,18 @@ class SelfSigning:
         self._current: Certificates | None = None
 
     async def run(self) -> None:
-        """Until cancelled. What fails is tried again at the next turn."""
+        """Until cancelled. What fails is soon tried again: until it succeeds, nobody can reach the webhook."""
+        retry_seconds = _FIRST_RETRY_SECONDS
         while True:
             try:
                 await self.refresh()
             except ApiError as error:
                 logger.warning("the webhook's certificates: %s", error)
-            await self._runtime.sleep(self._period_seconds)
+                await self._runtime.sleep(retry_seconds)
+                retry_seconds = min(2 * retry_seconds, self._period_seconds)
+            else:
+                retry_seconds = _FIRST_RETRY_SECONDS
+                await self._runtime.sleep(self._period_seconds)
 
     async def refresh(self) -> None:
         """One turn. Raises `ApiError`."""

@@ -92,7 +92,9 @@ class Webhook:
 
     def review(self, path: str, body: bytes) -> bytes:
         """The answer to one AdmissionReview. Raises `MalformedReview`."""
-        return self._answer(path, read_review(body))[0]
+        request = read_review(body)
+        answer, _ = self._decide(path, request)
+        return self._written(request, answer)
 
     async def review_patiently(self, path: str, body: bytes) -> bytes:
         """`review`, but a refusal that may come of stale news is thought over, as the news comes in.
@@ -102,22 +104,33 @@ class Webhook:
         request = read_review(body)
         deadline = self._runtime.monotonic() + self._options.patience_seconds
         while True:
-            answer, may_be_stale = self._answer(path, request)
+            answer, may_be_stale = self._decide(path, request)
             left_seconds = deadline - self._runtime.monotonic()
             if not may_be_stale or left_seconds <= 0:
-                return answer
+                return self._written(request, answer)
             await self._runtime.sleep(min(0.1, left_seconds))
 
-    def _answer(self, path: str, request: AdmissionRequest) -> tuple[bytes, bool]:
+    def _decide(self, path: str, request: AdmissionRequest) -> tuple[Answer, bool]:
+        """The answer, and whether news may change it."""
         start = self._runtime.monotonic()
         if path == MUTATE_PATH:
-            answer, may_be_stale = self._mutate(request), False
+            decided = self._mutate(request), False
         elif path == VALIDATE_PATH:
-            answer, may_be_stale = self._validate(request)
+            decided = self._validate(request)
         else:
             raise MalformedReview(f"nothing is served at {path}: use {MUTATE_PATH} or {VALIDATE_PATH}")
         self.metrics.review_seconds.labels(path).observe(self._runtime.monotonic() - start)
-        return write_answer(request, answer), may_be_stale
+        return decided
+
+    def _written(self, request: AdmissionRequest, answer: Answer) -> bytes:
+        if request.kind.kind in KINDS:
+            allowed = str(answer.allowed).lower()
+            self.metrics.validations.labels(request.kind.kind, request.operation, allowed).inc()
+            if not answer.allowed:
+                logger.info(
+                    "refused %s of %s %s: %s", request.operation, request.kind.kind, request.name, answer.message
+                )
+        return write_answer(request, answer)
 
     def _mutate(self, request: AdmissionRequest) -> Answer:
         if request.operation != "CREATE" or request.kind.kind != "Pod" or request.sub_resource:
@@ -145,7 +158,6 @@ class Webhook:
         if kind is None or request.sub_resource:
             return Answer(), False
         verdict = self._verdict(request, kind)
-        self.metrics.validations.labels(request.kind.kind, request.operation, str(verdict.allowed).lower()).inc()
         if verdict.allowed:
             return Answer(warnings=verdict.warnings), False
         message = "; ".join(verdict.problems)
