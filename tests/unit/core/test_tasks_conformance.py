@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from cachecore.errors import DeadlineExceeded, TaskCancelled
-from cachecore.ports import Runtime
+from cachecore.ports import Runtime, Task
 from cachecore.tasks import TaskGroup, within
 
 TICK_SECONDS = 0.002
 
 Execute: TypeAlias = Callable[[Callable[[Runtime], Coroutine[Any, Any, Any]]], Any]
+
+
+async def ended(task: Task[Any]) -> None:
+    with contextlib.suppress(TaskCancelled):
+        await task.join()
 
 
 def test_a_group_joins_its_members(execute: Execute) -> None:
@@ -88,10 +94,61 @@ def test_a_cancelled_caller_takes_its_work_along(execute: Execute) -> None:
         caller = runtime.spawn(within(runtime, 50.0, work()), name="caller")
         await runtime.sleep(TICK_SECONDS)
         caller.cancel()
-        try:
-            await caller.join()
-        except TaskCancelled:
-            await runtime.sleep(TICK_SECONDS)
+        await ended(caller)
         return log
 
     assert execute(scenario) == ["ended"]
+
+
+def test_a_cancelled_joiner_ends_after_the_cleaning_up_of_its_members(execute: Execute) -> None:
+    async def scenario(runtime: Runtime) -> list[str]:
+        log: list[str] = []
+
+        async def member() -> None:
+            try:
+                await runtime.sleep(60)
+            finally:
+                await runtime.sleep(TICK_SECONDS)
+                log.append("member")
+
+        async def owner() -> None:
+            group = TaskGroup(runtime)
+            group.spawn(member(), name="member")
+            try:
+                await group.join()
+            finally:
+                log.append("owner")
+
+        task = runtime.spawn(owner(), name="owner")
+        await runtime.sleep(TICK_SECONDS)
+        task.cancel()
+        await ended(task)
+        return log
+
+    assert execute(scenario) == ["member", "owner"]
+
+
+def test_a_cancelled_caller_ends_after_what_it_waited_for(execute: Execute) -> None:
+    async def scenario(runtime: Runtime) -> list[str]:
+        log: list[str] = []
+
+        async def work() -> None:
+            try:
+                await runtime.sleep(60)
+            finally:
+                await runtime.sleep(TICK_SECONDS)
+                log.append("work")
+
+        async def caller() -> None:
+            try:
+                await within(runtime, 50.0, work())
+            finally:
+                log.append("caller")
+
+        task = runtime.spawn(caller(), name="caller")
+        await runtime.sleep(TICK_SECONDS)
+        task.cancel()
+        await ended(task)
+        return log
+
+    assert execute(scenario) == ["work", "caller"]

@@ -94,17 +94,23 @@ class TaskGroup:
     async def join(self) -> None:
         """Wait for every member. Raises the first failure when all have ended.
 
-        When the joining task is cancelled itself, all members are cancelled, and end after it.
+        When the joining task is cancelled itself, it cancels all members and waits for their ends, too: what a member
+        cleans up may still need what the joiner closes after it.
         """
         try:
-            while self._tasks:
-                number, task = next(iter(self._tasks.items()))
-                await _end_of(task)
-                self._tasks.pop(number, None)
+            await self._ends()
         finally:
+            # Nothing is left but in a cancellation. In a crash this wait fails like every other, which is as well.
             self._cancel()
+            await self._ends()
         if self._failure is not None:
             raise self._failure
+
+    async def _ends(self) -> None:
+        while self._tasks:
+            number, task = next(iter(self._tasks.items()))
+            await _end_of(task)
+            self._tasks.pop(number, None)
 
     def cancel(self) -> None:
         """Cancel every member; `join` still waits for their ends."""
@@ -126,7 +132,10 @@ async def _end_of(task: Task[Any]) -> None:
 
 
 async def within(runtime: Runtime, timeout_seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of `coroutine`; when it takes longer it is cancelled, and `DeadlineExceeded` raised after its end."""
+    """The result of `coroutine`; when it takes longer it is cancelled, and `DeadlineExceeded` raised after its end.
+
+    It has ended also when the caller is cancelled.
+    """
     ended = runtime.signal()
     name = getattr(coroutine, "__name__", "within")
     task = runtime.spawn(_Observed(coroutine, lambda _error: ended.set()), name=name)
@@ -137,5 +146,7 @@ async def within(runtime: Runtime, timeout_seconds: float, coroutine: Coroutine[
     except TaskCancelled as error:
         raise DeadlineExceeded(f"{name} did not end within {timeout_seconds:g} seconds") from error
     finally:
-        # When the caller is cancelled, what it waited for must not go on. It does nothing to a task that has ended.
-        task.cancel()
+        if not task.done():
+            # The caller is being cancelled: what it waited for must not go on without it.
+            task.cancel()
+            await _end_of(task)
