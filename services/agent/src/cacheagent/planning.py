@@ -5,7 +5,7 @@ The keep-set is what the node should hold. It is filled in this order, as far as
 1. copies that are held and in use, or held and pinned: they are never evicted, whatever the limit says;
 2. models that are demanded (a pod waits for them) or pinned;
 3. the rest, by priority, then by the eviction policy's value;
-4. models that were evicted and that nobody has used since: only into room below the high watermark.
+4. models that were evicted and that nobody has used since: only into room below the high watermark, or an empty disk.
 
 What is missing of the keep-set is fetched; what is held outside of it is evicted when space is needed. So a model that
 would still not fit evicts nothing, and an evicted one displaces nobody until it is used: at constant demand the plan is
@@ -22,6 +22,8 @@ import msgspec
 
 from cachecore.quantity import format_bytes
 from cachecore.resources.serving import EvictionPolicy
+
+NOT_ASSIGNED = "NotAssigned"
 
 
 class Work(enum.StrEnum):
@@ -90,7 +92,7 @@ class MakeView(msgspec.Struct, frozen=True):
 
 class RemoveView(msgspec.Struct, frozen=True):
     key: str
-    reason: str = "NotAssigned"
+    reason: str = NOT_ASSIGNED
 
 
 class Resolve(msgspec.Struct, frozen=True):
@@ -225,7 +227,9 @@ def _keep_set(models: list[Model], capacity: Capacity) -> tuple[set[str], dict[s
             obstacles[model.key] = _no_room(model, capacity, protected_bytes)
     high_bytes = capacity.limit_bytes * capacity.high_watermark // 100
     for model in sorted((model for model in candidates if _comes_last(model)), key=_rank):
-        if taken_bytes + model.size_bytes <= high_bytes:
+        # A model that is alone may take it all: then the watermark would only keep the disk empty.
+        room_bytes = high_bytes if taken_bytes else capacity.limit_bytes
+        if taken_bytes + model.size_bytes <= room_bytes:
             taken_bytes += model.size_bytes
             keep.add(model.key)
         else:
@@ -285,7 +289,7 @@ def _clean_ups(models: list[Model], keep: set[str]) -> list[Action]:
     for model in models:
         active = model.staged or model.work is not Work.NONE
         if active and not model.desired:
-            actions.append(Abandon(model.key, "NotAssigned"))
+            actions.append(Abandon(model.key, NOT_ASSIGNED))
         elif active and not model.held and model.key not in keep and model.work is not Work.RESOLVING:
             actions.append(Abandon(model.key, "NoRoom"))
         elif model.staged and model.held and model.work is Work.NONE:
@@ -295,7 +299,7 @@ def _clean_ups(models: list[Model], keep: set[str]) -> list[Action]:
         elif model.stale and not model.in_use:
             actions.append(Discard(model.key, model.stale))
         elif model.adoptable and not model.desired and not model.in_use and model.view:
-            actions.append(Discard(model.key, "NotAssigned"))
+            actions.append(Discard(model.key, NOT_ASSIGNED))
     return actions
 
 
@@ -349,7 +353,7 @@ def _evictions(
     for model in models:
         if model.held and not model.desired and not model.in_use:
             taken_bytes -= model.size_bytes
-            evictions.append(Evict(model.key, "NotAssigned", "the cache no longer assigns the model to this node"))
+            evictions.append(Evict(model.key, NOT_ASSIGNED, "the cache no longer assigns the model to this node"))
     needed_bytes = taken_bytes + sum(fetch.reserve_bytes - by_key[fetch.key].reserved_bytes for fetch in fetches)
     if needed_bytes * 100 <= capacity.limit_bytes * capacity.high_watermark:
         return evictions

@@ -260,9 +260,11 @@ class NodeReconciler:
             self._records.change(action.key, evicting=None)
 
     async def _take_away(self, action: Evict) -> None:
-        # Remembered first: after a crash between the two the copy is still here, and that is what counts then.
-        self._memory.evict(action.key, action.reason, action.message)
-        await self._memory.save()
+        # Remembered first: after a crash between the two the copy is still here, and that is what counts then. An
+        # orphan is forgotten instead: should its cache come again, it is a new one.
+        if action.reason != planning.NOT_ASSIGNED:
+            self._memory.evict(action.key, action.reason, action.message)
+            await self._memory.save()
         await self._store.retire(action.key)
 
     async def _keys_in_use_now(self) -> set[str]:
