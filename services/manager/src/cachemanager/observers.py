@@ -31,6 +31,7 @@ from cachemanager.volume_writer import identity_of
 from cachemanager.volumes import OWNED_SELECTOR
 
 R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
 
 
 class Sink:
@@ -93,7 +94,7 @@ class Observers:
             self.claims,
         ]
         recheck = options.absent_kind_seconds
-        self._optional = [
+        self._optional: list[OptionalKind[Any]] = [
             OptionalKind(runtime, client, informer(InferenceService, self._on_service), recheck_seconds=recheck),
             OptionalKind(runtime, client, informer(LLMInferenceService, self._on_service), recheck_seconds=recheck),
         ]
@@ -133,7 +134,10 @@ class Observers:
         self.sink.groups_reported(touched.groups)
 
     def _on_cache(self, old: AnyCache | None, new: AnyCache | None) -> None:
-        identity = cache_id(_either(old, new))
+        cache = old if new is None else new
+        if cache is None:
+            return
+        identity = cache_id(cache)
         touched = self._fleet.put_cache(identity, new)
         if touched.caches:
             self._placements.spec_changed(identity)
@@ -158,7 +162,9 @@ class Observers:
         self.sink.caches_now(touched.caches)
 
     def _on_service(self, old: AnyService | None, new: AnyService | None) -> None:
-        service = _either(old, new)
+        service = old if new is None else new
+        if service is None:
+            return
         if new is None:
             changed = self._services.remove_service(service_id(service))
         elif old is None or old.spec != new.spec or old.metadata != new.metadata:
@@ -173,15 +179,13 @@ class Observers:
     def _on_owned(
         self, old: PersistentVolume | PersistentVolumeClaim | None, new: PersistentVolume | PersistentVolumeClaim | None
     ) -> None:
-        for identity in identity_of(_either(old, new)):
+        owned = old if new is None else new
+        for identity in identity_of(owned) if owned is not None else ():
             self.sink.caches_reported([parse_cache_id(identity)])
 
     def _pass_status(self, touched: Touched) -> None:
         self.sink.caches_reported(touched.caches)
         self.sink.groups_reported(touched.groups)
-
-
-T = TypeVar("T")
 
 
 def _either(old: R | None, new: R | None) -> R:

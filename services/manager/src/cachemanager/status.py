@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from cachecore.conditions import find_condition, set_condition
+from cachecore.progress import copies_text, transfer_text
 from cachecore.quantity import format_bytes
 from cachecore.resources.meta import Condition
 from cachecore.resources.serving import (
@@ -82,6 +83,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     bytes_done: int
     bytes_total: int
+    bytes_per_second: int
     resolved_size: int | None
     digest: str
     digests: int
@@ -101,7 +103,7 @@ def count_copies(observation: Observation) -> Tally:
     nodes_of: dict[NodeStatusValue, list[str]] = {}
     digests: Counter[str] = Counter()
     resolved = 0
-    bytes_done = bytes_total = 0
+    bytes_done = bytes_total = bytes_per_second = 0
     for copy in observation.copies:
         value = node_status(copy)
         by_node[copy.node] = value
@@ -109,6 +111,7 @@ def count_copies(observation: Observation) -> Tally:
         report = copy.report
         if report is not None:
             resolved = max(resolved, report.bytes_total)
+            bytes_per_second += report.bytes_per_second
             if report.state is CopyState.DOWNLOADED:
                 digests[report.digest] += 1
     expected = resolved or observation.declared_bytes
@@ -127,6 +130,7 @@ def count_copies(observation: Observation) -> Tally:
         total=max(len(by_node), observation.wanted_copies or 0),
         bytes_done=bytes_done,
         bytes_total=bytes_total,
+        bytes_per_second=bytes_per_second,
         resolved_size=resolved or None,
         digest=digest,
         digests=len(digests),
@@ -165,6 +169,9 @@ def cache_status(previous: LocalModelCacheStatus, observation: Observation, now:
         digest=tally.digest or previous.digest,
         bytes_done=tally.bytes_done,
         bytes_total=tally.bytes_total,
+        bytes_per_second=tally.bytes_per_second,
+        progress=copies_text(tally.available, tally.total),
+        transfer=transfer_text(tally.bytes_done, tally.bytes_total, tally.bytes_per_second),
     )
 
 
