@@ -10,6 +10,7 @@ from cacheagent.demand import Demand
 from cacheagent.ledger import LedgerEntry
 from cacheagent.planning import Model, Obstacle, Work
 from cacheagent.records import Record
+from cachecore.progress import bytes_text, copies_text
 from cachecore.quantity import format_bytes, format_time
 from cachecore.resources.meta import Condition
 from cachecore.resources.serving import (
@@ -146,7 +147,14 @@ def node_status(
         observed_generation=observed_generation,
         agent_version=agent_version,
         conditions=conditions,
+        progress=copies_text(*_whole_of_desired(views)),
+        usage=bytes_text(storage.used, storage.limit),
     )
+
+
+def _whole_of_desired(views: list[CopyView]) -> tuple[int, int]:
+    desired = [view for view in views if view.model.desired]
+    return sum(view.model.held for view in desired), len(desired)
 
 
 def settled_storage(new: NodeStorageStatus, old: NodeStorageStatus | None) -> NodeStorageStatus:
