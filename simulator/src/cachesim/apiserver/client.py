@@ -110,10 +110,11 @@ class InMemoryClient:
 
     async def update_status(self, resource: R) -> R:
         kind = type(resource)
+        resource_type = self._type(kind)
         answer = await self._server.update(
-            self._type(kind),
+            resource_type,
             resource.name,
-            _body(resource),
+            _status_body(resource) if resource_type.custom else _body(resource),
             namespace=resource.namespace,
             subresource="status",
             options=self._options,
@@ -166,6 +167,20 @@ def _body(resource: Resource) -> JsonObject:
     resource_type = resource.resource_type
     body: JsonObject = msgspec.json.decode(msgspec.json.encode(resource))
     return {"apiVersion": resource_type.api_version, "kind": resource_type.kind, **body}
+
+
+def _status_body(resource: Resource) -> JsonObject:
+    """What the status subresource of a custom resource reads of the object: encoding the rest would be in vain."""
+    metadata, resource_type = resource.metadata, resource.resource_type
+    body: JsonObject = {
+        "apiVersion": resource_type.api_version,
+        "kind": resource_type.kind,
+        "metadata": {"name": metadata.name, "uid": metadata.uid, "resourceVersion": metadata.resource_version},
+    }
+    status = msgspec.json.decode(msgspec.json.encode(getattr(resource, "status", None)))
+    if status:
+        body["status"] = status
+    return body
 
 
 def _event_resource(kind: type[R], event: JsonObject, decoded: Decoded) -> R:

@@ -50,6 +50,7 @@ def _default_pod(item: JsonObject) -> JsonObject:
         terminationGracePeriodSeconds=30,
         dnsPolicy="ClusterFirst",
         schedulerName="default-scheduler",
+        serviceAccountName="default",
         securityContext={},
         enableServiceLinks=True,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cachecore.errors import ApiError
-from cachesim.apiserver.builtin import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
+import contextlib
+
+from cachecore.errors import AlreadyExists, ApiError, Forbidden, NotFound
+from cachesim.apiserver.builtin import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, SERVICE_ACCOUNT
 from cachesim.apiserver.context import Context
 from cachesim.apiserver.crd import types_of
 from cachesim.apiserver.deletion import INSTANCE_CLEANUP, Deleter
@@ -42,7 +44,9 @@ class NamespaceController:
         self._writer = writer
         self._terminating: dict[str, None] = {}
         self._definitions: dict[str, None] = {}
+        self._fresh: dict[str, None] = dict.fromkeys(_DEFAULT_NAMESPACES)
         self._signal = context.runtime.signal()
+        self._signal.set()
         context.store.listen(self._observe)
 
     async def run(self) -> None:
@@ -58,7 +62,9 @@ class NamespaceController:
                 self._signal.set()
 
     async def settle(self) -> None:
-        """Take every terminating namespace and definition as far as it will go now."""
+        """Take every new or terminating namespace, and every definition that goes, as far as it will go now."""
+        while self._fresh:
+            await self._add_service_account(self._fresh.popitem()[0])
         for name in list(self._definitions):
             await self._empty_definition(name)
         for name in list(self._terminating):
@@ -68,6 +74,9 @@ class NamespaceController:
         metadata = change.item["metadata"]
         if change.resource_type is NAMESPACE:
             self._follow(self._terminating, change)
+            if change.previous is None:
+                self._fresh[metadata["name"]] = None
+                self._signal.set()
         elif change.resource_type is CUSTOM_RESOURCE_DEFINITION:
             self._follow(self._definitions, change)
         elif change.type == "DELETED" and (self._definitions or metadata.get("namespace") in self._terminating):
@@ -80,6 +89,12 @@ class NamespaceController:
         elif metadata.get("deletionTimestamp"):
             going[metadata["name"]] = None
             self._signal.set()
+
+    async def _add_service_account(self, namespace: str) -> None:
+        """Every namespace has the account that its pods run as when they name no other."""
+        body: JsonObject = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        with contextlib.suppress(AlreadyExists, NotFound, Forbidden):
+            await self._writer.create(SERVICE_ACCOUNT, body, namespace, _WRITE)
 
     async def _empty_namespace(self, name: str) -> None:
         selection = Selection(name, (), ())

@@ -62,6 +62,7 @@ class Cluster:
             self.server.spawn_controllers()
             await self.server.create(NAMESPACE, typed(NAMESPACE, {"metadata": {"name": "unit"}}))
             await self.server.create(CUSTOM_RESOURCE_DEFINITION, WIDGET_DEFINITION)
+            await self.runtime.settle()  # the controllers have done what they do to a new cluster
             await test(self.api)
 
         self.runtime.run(main())
