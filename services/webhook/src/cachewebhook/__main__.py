@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ SERVICE = "localmodel-webhook"
 logger = logging.getLogger(__name__)
 
 
-def parser() -> FlagParser:
+def parser(environment: Mapping[str, str] | None = None) -> FlagParser:
     """Every flag of the service."""
     flags = FlagParser(
+        environment=environment,
         prog="cachewebhook",
         description="Admission webhook: mounts cached models in pods, and validates caches and node groups.",
     )
