@@ -208,6 +208,7 @@ def test_an_eviction_is_called_off_for_a_pod_that_the_watch_has_not_shown(rig: N
         rig.start_pod("pod", iris)
         rig.assign()
         await rig.sleep(20)
+        assert rig.cluster.faults.count("list", "Pod/*") > 1
         assert rig.published(iris) == rig.expected(iris)
 
     rig.run(scenario)

@@ -149,7 +149,8 @@ def test_a_wiped_disk_is_a_new_store_and_is_filled_again(rig: NodeRig) -> None:
         return before, rig.node.status.store_id
 
     before, after = rig.run(scenario)
-    assert before and after and before != after
+    assert "" not in (before, after)
+    assert before != after
     assert rig.published(iris) == rig.expected(iris)
 
 

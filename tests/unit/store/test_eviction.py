@@ -1,0 +1,66 @@
+"""What each policy keeps longer."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from cachecore.eviction import HALF_LIFE_SECONDS, Usage, arrived, inflated, used, value
+from cachecore.resources.serving import EvictionPolicy
+
+MIB = 2**20
+LRU, GREEDY, LFU = EvictionPolicy.LRU, EvictionPolicy.GREEDY_DUAL_SIZE, EvictionPolicy.LFU
+
+
+def worth(policy: EvictionPolicy, usage: Usage, *, size_bytes: int = 100 * MIB, now: float = 1000.0) -> float:
+    return value(policy, usage, size_bytes=size_bytes, now=now)
+
+
+def history(*times: float, arrival: float = 0.0, size_bytes: int = 100 * MIB, inflation: float = 0.0) -> Usage:
+    usage = arrived(arrival, size_bytes=size_bytes, inflation=inflation)
+    for time in times:
+        usage = used(usage, time, size_bytes=size_bytes, inflation=inflation)
+    return usage
+
+
+def test_lru_keeps_what_was_used_last() -> None:
+    assert worth(LRU, history(10.0)) < worth(LRU, history(5.0, 20.0))
+
+
+def test_lru_counts_an_arrival_as_a_use() -> None:
+    assert worth(LRU, history(10.0)) < worth(LRU, history(arrival=11.0))
+
+
+def test_lfu_keeps_what_is_used_often() -> None:
+    assert worth(LFU, history(900.0)) < worth(LFU, history(100.0, 200.0, 300.0))
+
+
+def test_lfu_forgets_with_time() -> None:
+    now = 20 * HALF_LIFE_SECONDS
+    often_once = history(*(float(time) for time in range(50)))
+    assert worth(LFU, often_once, now=now) < worth(LFU, history(now - 1.0), now=now)
+
+
+@pytest.mark.parametrize("policy", [GREEDY, LFU])
+def test_small_models_are_worth_more_by_the_byte(policy: EvictionPolicy) -> None:
+    small = worth(policy, history(10.0, size_bytes=MIB), size_bytes=MIB)
+    assert small > worth(policy, history(10.0, size_bytes=1000 * MIB), size_bytes=1000 * MIB)
+
+
+def test_greedy_dual_size_ages_what_is_not_used() -> None:
+    victim = history(10.0, size_bytes=MIB)
+    inflation = inflated(0.0, victim)
+    assert worth(GREEDY, history(20.0, size_bytes=1000 * MIB, inflation=inflation)) > worth(GREEDY, victim)
+
+
+@pytest.mark.parametrize("policy", list(EvictionPolicy))
+def test_a_use_never_makes_a_model_worth_less(policy: EvictionPolicy) -> None:
+    times = [10.0, 20.0, 500.0, 900.0]
+    values = [worth(policy, history(*times[:count])) for count in range(len(times) + 1)]
+    assert all(later >= earlier for earlier, later in itertools.pairwise(values))
+
+
+def test_a_clock_that_falls_back_reorders_nothing() -> None:
+    before = history(100.0)
+    assert used(before, 50.0, size_bytes=MIB, inflation=0.0).last_used_seconds == 100.0
