@@ -6,6 +6,7 @@ the API server's own `omitempty` does.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
@@ -129,8 +130,13 @@ def encode(resource: Resource) -> bytes:
 
 def only_revision(kind: type[R], resource_version: str) -> R:
     """What a BOOKMARK carries: a value of that kind of which nothing but the resourceVersion may be read."""
-    required = [field.name for field in msgspec.structs.fields(kind) if field.required]
-    return kind(metadata=ObjectMeta(resource_version=resource_version), **dict.fromkeys(required))
+    return kind(metadata=ObjectMeta(resource_version=resource_version), **dict.fromkeys(_required_fields(kind)))
+
+
+@functools.lru_cache(maxsize=64)
+def _required_fields(kind: type[Resource]) -> tuple[str, ...]:
+    """Asked for once for each kind: the answer takes as long as decoding an object."""
+    return tuple(field.name for field in msgspec.structs.fields(kind) if field.required)
 
 
 def owner_reference(owner: Resource, *, controller: bool = True) -> OwnerReference:
