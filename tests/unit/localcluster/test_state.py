@@ -105,11 +105,11 @@ def test_a_disk_that_is_large_enough_is_fine(size: int | None) -> None:
     check_disk_size(size)
 
 
-def test_services_do_not_see_the_users_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_do_not_see_the_users_clouds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_PROFILE", "KUBECONFIG", "https_proxy", "LOCALMODEL_PORT"):
         monkeypatch.setenv(name, "elsewhere")
     s3 = LocalS3(endpoint_url="http://127.0.0.1:1", access_key="a", secret_key="b")
-    found = environment(s3)
+    found = environment(tmp_path, s3)
     assert "elsewhere" not in found.values()
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert found["PATH"] == os.environ["PATH"]

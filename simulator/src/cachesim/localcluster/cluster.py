@@ -181,15 +181,13 @@ class LocalCluster:
             access_key="LOCAL" + secrets.token_hex(8).upper(),
             secret_key=secrets.token_urlsafe(30),
         )
-        directory = self._state.scratch / "s3"
-        directory.mkdir(parents=True, exist_ok=True)
         service = ServiceProcess(
             "s3",
             commands.s3_server(listening.fileno(), self.options.s3_bytes_per_second),
             log_path=self._state.log("s3"),
             ready_url=self.s3.counters_url,
             # moto keeps what is larger than a few megabytes in temporary files.
-            environment={**commands.environment(self.s3), "TMPDIR": str(directory)},
+            environment=commands.environment(self._state.scratch, self.s3),
             inherited=(listening.fileno(),),
         )
         self._stack.callback(listening.close)
@@ -286,7 +284,7 @@ class LocalCluster:
             command,
             log_path=self._state.log(name),
             ready_url=f"http://{commands.ADDRESS}:{ports.status}/readyz",
-            environment=commands.environment(s3),
+            environment=commands.environment(self._state.scratch, s3),
         )
         return service
 

@@ -25,14 +25,17 @@ class ServicePorts(msgspec.Struct, frozen=True):
     webhook: int = 0
 
 
-def environment(s3: LocalS3 | None = None) -> dict[str, str]:
-    """This environment, cleaned; with the credentials of the local S3 for those who download."""
+def environment(scratch: Path, s3: LocalS3 | None = None) -> dict[str, str]:
+    """This environment, cleaned; with the credentials of the local S3 for those who download.
+
+    Temporary files (Kubernetes' client writes certificates into some) go where they are removed even after a SIGKILL.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(_DROPPED_PREFIXES) and name.upper() not in _DROPPED
     }
-    return kept | (s3.environment if s3 is not None else {})
+    return {**kept, "TMPDIR": str(scratch), **(s3.environment if s3 is not None else {})}
 
 
 def manager(kubeconfig: Path, ports: ServicePorts, log_level: str) -> tuple[str, ...]:
