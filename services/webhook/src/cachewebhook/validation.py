@@ -312,15 +312,21 @@ def _validate_group(group: LocalModelNodeGroup, old: LocalModelNodeGroup | None,
 
 def _path(volume: JsonObject) -> str:
     for source in ("local", "hostPath"):
-        path = (volume.get(source) or {}).get("path")
+        path = _part(volume, source).get("path")
         if isinstance(path, str) and path:
             return path
     return ""
 
 
+def _part(spec: JsonObject, name: str) -> JsonObject:
+    """An object inside a spec that is passed through; empty when it is something else."""
+    part = spec.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 def _volume_warnings(group: LocalModelNodeGroup) -> Iterator[str]:
     volume, claim = group.spec.persistent_volume_spec, group.spec.persistent_volume_claim_spec
-    if not (volume.get("capacity") or {}).get("storage"):
+    if not _part(volume, "capacity").get("storage"):
         yield "spec.persistentVolumeSpec has no capacity.storage: Kubernetes makes no volume without one"
     if (volume.get("storageClassName") or "") != (claim.get("storageClassName") or ""):
         yield "storageClassName differs between persistentVolumeSpec and persistentVolumeClaimSpec: claims stay unbound"
