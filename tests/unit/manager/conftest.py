@@ -138,7 +138,7 @@ class Agents:
                 for entry in local.spec.local_models
             },
             observed_generation=local.metadata.generation,
-            storage=NodeStorageStatus(limit=limit, used=used, available=limit - used),
+            storage=NodeStorageStatus(limit=limit, used=used, available=max(0, limit - used)),
         )
 
 

@@ -238,14 +238,20 @@ class Fleet:
             return None
         key = cache_key(cache)
         entry = self._entries.get(cache_id(cache), {}).get(node)
-        report = self.report(key, node)
-        return Candidate(
+        candidate = Candidate(
             node=node,
             group=group,
             demanded=self.demand.on_node(cache, key, node),
             assigned=entry is not None and entry.source_model_uri == cache.spec.source_model_uri,
-            holds=report is not None and report.state is CopyState.DOWNLOADED,
             refused=self._refusals.get(node, ""),
+        )
+        if cache.spec.copies is None:
+            return candidate
+        # These count only where nodes compete.
+        report = self.report(key, node)
+        return msgspec.structs.replace(
+            candidate,
+            holds=report is not None and report.state is CopyState.DOWNLOADED,
             free_bytes=self._limit(node, group) - self._entry_bytes.get(node, 0),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from cachecore.errors import InvalidInput
@@ -21,6 +22,7 @@ def group_path(group: LocalModelNodeGroup) -> str:
     return ""
 
 
+@functools.lru_cache(maxsize=16384)
 def bytes_or_none(quantity: str | int | None) -> int | None:
     """A quantity in bytes; None when it is absent or not a quantity, so that one bad object stops only itself."""
     if quantity is None:

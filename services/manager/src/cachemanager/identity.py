@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple, TypeAlias
 
 from cachecore import names
@@ -32,7 +33,13 @@ def parse_cache_id(text: str) -> CacheId:
 
 def cache_key(cache: AnyCache) -> str:
     """The storage key of the cache's model: caches with one URI share it."""
-    return names.storage_key(cache.spec.source_model_uri)
+    return uri_key(cache.spec.source_model_uri)
+
+
+@functools.lru_cache(maxsize=16384)
+def uri_key(source_model_uri: str) -> str:
+    """`names.storage_key`, remembered: every look at a node asks for it once for each of its models."""
+    return names.storage_key(source_model_uri)
 
 
 def cache_finalizer(cache: AnyCache) -> str:

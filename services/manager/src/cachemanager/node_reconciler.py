@@ -15,7 +15,7 @@ from cachecore.resources.meta import ObjectMeta, owner_reference
 from cachecore.resources.serving import CopyState, LocalModelNode, LocalModelNodeSpec
 from cachemanager.chosen import Placements
 from cachemanager.fleet import Fleet, is_owned
-from cachemanager.identity import cache_key, has_finalizer
+from cachemanager.identity import cache_key, has_finalizer, uri_key
 from cachemanager.node_spec import Assignment, desired_spec
 from cachemanager.options import ManagerOptions
 from cachemanager.service_index import ServiceIndex
@@ -127,10 +127,10 @@ class NodeReconciler:
     def _ready_keys(self, local: LocalModelNode | None, spec: LocalModelNodeSpec, present: set[str]) -> set[str]:
         if local is None:
             return set()
-        listed = {names.storage_key(entry.source_model_uri): entry.referenced for entry in spec.local_models}
+        listed: dict[str, bool] = {}
         for entry in spec.local_models:
-            if entry.referenced:
-                listed[names.storage_key(entry.source_model_uri)] = True
+            key = uri_key(entry.source_model_uri)
+            listed[key] = listed.get(key, False) or entry.referenced
         return {
             report.key
             for report in local.status.models
