@@ -20,6 +20,7 @@ STEPS = [
     "come-back",
     "crash",
     "lose-node",
+    "return-node",
     "delete-all",
     "stop-cluster",
 ]

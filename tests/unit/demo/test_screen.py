@@ -33,5 +33,5 @@ def test_the_summary_tells_both_starts_and_why_models_went(capsys: pytest.Captur
     Screen().summary(report, {"k": "llm"}, 12.0)
     written = capsys.readouterr().out
     assert "20 times as fast" in written
-    assert "llm from node-1: LeastRecentlyUsed" in written
+    assert "llm left node-1: LeastRecentlyUsed" in written
     assert "All is well: 1 of 1 steps, 12 s." in written

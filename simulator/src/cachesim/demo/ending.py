@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cachecore.quantity import format_bytes
 from cachecore.resources.core import Pod
 from cachecore.resources.serving import InferenceService, LocalModelCache, LocalModelNodeGroup
 from cachesim.demo.manifests import NAMESPACE, NODE_GROUP, SERVICE
+from cachesim.demo.outcome import StepFailed
 from cachesim.demo.stage import Stage
 
 
 async def lose_node(stage: Stage) -> str:
     """The machine is gone, then its Node object: what belonged to it goes by itself."""
-    node = stage.nodes[-1]
+    node = stage.lost_node = stage.nodes[-1]
     lost = len([pod for pod in stage.view.pods_of(NAMESPACE) if pod.spec.node_name == node])
     await stage.cluster.delete_node(node)
     left = len(stage.nodes)
@@ -21,7 +23,24 @@ async def lose_node(stage: Stage) -> str:
         stage.timeout_seconds(),
         lambda: f"{node} is gone, but {_left_of_node(stage, node, left)}",
     )
-    return f"{node} is gone: so are its LocalModelNode and its {lost} pods; the caches count {left} nodes"
+    pods = counted(lost, "pod")
+    return f"{node} is gone: so are its LocalModelNode and its {pods}; the cache counts {counted(left, 'node')}"
+
+
+async def return_node(stage: Stage) -> str:
+    """The machine comes back under its name, with its disk: what is whole on it is not fetched again."""
+    node = stage.lost_node
+    before = await stage.counters()
+    await stage.cluster.add_node(node)
+    await stage.view.until(
+        lambda: node in stage.view.holders(stage.model.key),
+        stage.timeout_seconds(stage.model.bytes_total),
+        lambda: f"{node} is back, and says {stage.view.state(node, stage.model.key)} of {stage.model.name}",
+    )
+    fetched = (await stage.counters()).bytes_served - before.bytes_served
+    if fetched >= stage.model.bytes_total:
+        raise StepFailed(f"{node} came back with the model on its disk, and fetched {format_bytes(fetched)}")
+    return f"{node} is back with its disk: {stage.model.name} was checked and is Downloaded, nothing of it came from S3"
 
 
 async def delete_all(stage: Stage) -> str:
@@ -40,7 +59,13 @@ async def delete_all(stage: Stage) -> str:
         stage.timeout_seconds(),
         lambda: f"after everything was deleted there is still {_left_of_all(stage)}",
     )
-    return f"{caches} caches, {volumes} volumes, {claims} claims and every file on {len(stage.nodes)} disks are gone"
+    objects = ", ".join((counted(caches, "cache"), counted(volumes, "volume"), counted(claims, "claim")))
+    return f"{objects} and every file of a model on {counted(len(stage.nodes), 'disk')}: all gone"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _left_of_node(stage: Stage, node: str, left: int) -> str:

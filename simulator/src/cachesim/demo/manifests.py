@@ -7,7 +7,7 @@ import msgspec
 from cachecore.names import INFERENCE_SERVICE_LABEL, STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION
 from cachecore.resources.core import Container, EnvVar, Pod, PodSpec
 from cachecore.resources.meta import JsonObject, ObjectMeta
-from cachecore.resources.serving import GROUP, VERSION
+from cachecore.resources.serving import GROUP, VERSION, Eviction
 from cachesim.containers.images import READER_IMAGE, STORAGE_INITIALIZER_IMAGE
 from cachesim.demo.models import Model
 from cachesim.kserve.predictor import SERVING_CONTAINER, with_storage_initializer
@@ -95,14 +95,14 @@ def inference_service(model: Model, replicas: int) -> JsonObject:
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """How large everything is, for a model of so many bytes: fractions that make the pressure step come out.
 
-    The model and two fillers fit the limit, a third does not; the model and the slow one fit.
+    The model and two fillers stay below the high watermark, a third exceeds the limit; the model and the slow one fit.
     """
 
     model_bytes: int
 
     @property
     def filler_bytes(self) -> int:
-        return max(self.model_bytes // 8, 2**20)
+        return max(self.model_bytes // 5, 2**20)
 
     @property
     def slow_bytes(self) -> int:
@@ -110,7 +110,9 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def limit_bytes(self) -> int:
-        return self.model_bytes + 5 * self.filler_bytes // 2
+        least = (self.model_bytes + 2 * self.filler_bytes) * 100 // Eviction().high_watermark
+        most = self.model_bytes + 3 * self.filler_bytes
+        return (least + most) // 2
 
     @property
     def disk_bytes(self) -> int:

@@ -14,7 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from cachecore.quantity import format_bytes
-from cachesim.demo.outcome import DemoReport, StepOutcome
+from cachesim.demo.outcome import DemoReport, EvictionReport, StepOutcome
 
 _LINES_PER_BAR = 4
 
@@ -92,11 +92,18 @@ class Screen:
         table.add_row("the model", f"{escape(report.model.uri)}, {format_bytes(report.model.bytes_total)}")
         table.add_row("its digest", escape(report.model.digest))
         table.add_row("served by S3", f"{format_bytes(report.s3.bytes)} in {report.s3.get_requests} GETs")
-        for number, eviction in enumerate(report.evictions):
-            name = names.get(eviction.key, eviction.key)
-            row = escape(f"{name} from {eviction.node}: {eviction.reason}")
-            table.add_row("evictions" if number == 0 else "", row)
+        for number, row in enumerate(eviction_rows(report.evictions, names)):
+            table.add_row("evictions" if number == 0 else "", escape(row))
         self._console.print(table)
         good = sum(step.ok for step in report.steps)
         verdict = "[bold green]All is well[/bold green]" if report.ok else "[bold red]Not all is well[/bold red]"
         self._console.print(f"\n{verdict}: {good} of {len(report.steps)} steps, {seconds:.0f} s.")
+
+
+def eviction_rows(evictions: list[EvictionReport], names: dict[str, str]) -> list[str]:
+    """One line for each model and reason, with the nodes that it had to leave, in the order of the first of them."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for eviction in evictions:
+        name = names.get(eviction.key, eviction.key)
+        nodes.setdefault((name, eviction.reason), []).append(eviction.node)
+    return [f"{name} left {', '.join(left)}: {reason}" for (name, reason), left in nodes.items()]

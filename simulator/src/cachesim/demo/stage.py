@@ -58,6 +58,7 @@ class Stage:
         self.models = models
         self.sizes = Sizes(model_bytes=self.model.bytes_total)
         self.view = ClusterView(runtime, cluster.client)
+        self.lost_node = ""
 
     @property
     def client(self) -> ClusterClient:

@@ -40,6 +40,7 @@ STEPS: tuple[Step, ...] = (
     ("come-back", "Use the evicted model again", pressing.come_back),
     ("crash", "kill -9 an agent in the middle of a download", pressing.crash),
     ("lose-node", "Lose a node", ending.lose_node),
+    ("return-node", "The node comes back, with its disk", ending.return_node),
     ("delete-all", "Delete everything", ending.delete_all),
 )
 
@@ -99,8 +100,11 @@ class Story:
         self.report.model = ModelReport(
             uri=model.uri, key=model.key, bytes_total=model.bytes_total, digest=model.digest
         )
-        nodes = self._options.cluster.nodes
-        self._screen.title(f"localmodel demo: {nodes} nodes, a model of {format_bytes(model.bytes_total)}")
+        cluster = self._options.cluster
+        rate = cluster.s3_bytes_per_second
+        network = f", S3 at {format_bytes(rate)}/s as over a network" if rate else ""
+        size = format_bytes(model.bytes_total)
+        self._screen.title(f"localmodel demo: {cluster.nodes} nodes, a model of {size}{network}")
 
     @contextlib.asynccontextmanager
     async def _cluster(self) -> AsyncIterator[LocalCluster]:
