@@ -55,8 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="check copies on a disk, or compute the digest of a folder",
         description="Reads every byte of the copies at PATH and compares it with what was downloaded. PATH is the root "
         "of a store, a view ROOT/KEY or a copy ROOT/KEY/models/KEY. Of any other folder it prints the digest: the "
-        "value for a cache's field digest. Exit code 0 when all is well, 1 when something is wrong, 2 when PATH is nothing "
-        "that can be checked.",
+        "value for a cache's field digest. Exit code 0 when all is well, 1 when something is wrong, 2 when PATH is "
+        "nothing that can be checked.",
     )
     parser.add_argument("path", metavar="PATH", help="a store's root, a view, a copy, or any folder of files")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help=f"write the outcome as JSON, schema {SCHEMA}")
