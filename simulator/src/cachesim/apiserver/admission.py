@@ -15,7 +15,7 @@ from cachecore.ports import Runtime
 from cachesim.apiserver.builtin import MUTATING_WEBHOOK, VALIDATING_WEBHOOK
 from cachesim.apiserver.context import Attempt, WebhookFailure
 from cachesim.apiserver.errors import bad_request, error_of, quote, with_details
-from cachesim.apiserver.matching import Matcher
+from cachesim.apiserver.matching import Matcher, may_concern
 from cachesim.apiserver.metadata import new_uid
 from cachesim.apiserver.resources import JsonObject, ResourceRegistry, ResourceType
 from cachesim.apiserver.store import Store
@@ -52,11 +52,13 @@ class Admission:
         self._registry = registry
         self._runtime = runtime
         self._matcher = Matcher(store)
+        self._revision = -1
+        self._by_resource: dict[tuple[str, str, str], list[JsonObject]] = {}
 
     def concerns(self, resource_type: ResourceType) -> bool:
-        if resource_type.qualified_plural in _EXEMPT:
-            return False
-        return bool(len(self._store.table(MUTATING_WEBHOOK)) or len(self._store.table(VALIDATING_WEBHOOK)))
+        return bool(
+            self._webhooks(MUTATING_WEBHOOK, resource_type) or self._webhooks(VALIDATING_WEBHOOK, resource_type)
+        )
 
     async def mutate(self, attempt: Attempt) -> tuple[JsonObject, tuple[str, ...]]:
         """Each webhook once, in order; once more those that ask for it, when others changed the object after them."""
@@ -65,7 +67,7 @@ class Admission:
         item = attempt.item
         warnings: list[str] = []
         seen: list[tuple[JsonObject, JsonObject]] = []
-        for webhook in self._webhooks(MUTATING_WEBHOOK):
+        for webhook in self._webhooks(MUTATING_WEBHOOK, attempt.resource_type):
             item = await self._mutate_once(webhook, attempt, item, warnings)
             if webhook.get("reinvocationPolicy") == "IfNeeded":
                 seen.append((webhook, item))
@@ -76,7 +78,7 @@ class Admission:
 
     async def validate(self, attempt: Attempt) -> tuple[str, ...]:
         warnings: list[str] = []
-        for webhook in self._webhooks(VALIDATING_WEBHOOK):
+        for webhook in self._webhooks(VALIDATING_WEBHOOK, attempt.resource_type):
             verdict = await self._ask(webhook, attempt)
             if verdict is not None:
                 warnings.extend(verdict.warnings)
@@ -91,11 +93,26 @@ class Admission:
         warnings.extend(verdict.warnings)
         return item if verdict.item is None else verdict.item
 
-    def _webhooks(self, kind: ResourceType) -> list[JsonObject]:
-        """In the order of the configurations' names, then as each lists them."""
+    def _webhooks(self, kind: ResourceType, resource_type: ResourceType) -> list[JsonObject]:
+        """Those with a rule for the resource, in the order of the configurations' names, then as each lists them."""
+        tables = (self._store.table(MUTATING_WEBHOOK), self._store.table(VALIDATING_WEBHOOK))
+        revision = max(table.changed_revision for table in tables)
+        if revision != self._revision:
+            self._by_resource.clear()
+            self._revision = revision
+        key = (kind.kind, resource_type.group, resource_type.plural)
+        found = self._by_resource.get(key)
+        if found is None:
+            found = self._by_resource[key] = self._configured(kind, resource_type)
+        return found
+
+    def _configured(self, kind: ResourceType, resource_type: ResourceType) -> list[JsonObject]:
+        if resource_type.qualified_plural in _EXEMPT:
+            return []
         table = self._store.table(kind)
         items = [table.get(*key) for key in table.all_keys()]
-        return [webhook for item in items if item is not None for webhook in item.get("webhooks") or ()]
+        webhooks = [webhook for item in items if item is not None for webhook in item.get("webhooks") or ()]
+        return [webhook for webhook in webhooks if may_concern(webhook, resource_type)]
 
     async def _ask(self, webhook: JsonObject, attempt: Attempt) -> Verdict | None:
         """None: the webhook does not concern itself with this, or failed and may be ignored."""

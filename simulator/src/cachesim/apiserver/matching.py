@@ -10,7 +10,7 @@ from cachesim.apiserver.builtin import NAMESPACE
 from cachesim.apiserver.cel import CEL_FAILURES
 from cachesim.apiserver.cel_functions import KUBERNETES_FUNCTIONS
 from cachesim.apiserver.context import Attempt, WebhookFailure
-from cachesim.apiserver.resources import JsonObject
+from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import matches_labels, requirements_of
 from cachesim.apiserver.store import Store
 
@@ -74,6 +74,15 @@ def _variables(attempt: Attempt) -> dict[str, Any]:
         "userInfo": {"username": attempt.options.user},
     }
     return {"object": attempt.item, "oldObject": attempt.previous, "request": request}
+
+
+def may_concern(webhook: JsonObject, resource_type: ResourceType) -> bool:
+    """Whether any rule of the webhook names the resource, or a subresource of it: what can be told in advance."""
+    return any(
+        _one_of(resource_type.group, rule.get("apiGroups"))
+        and any(each.partition("/")[0] in ("*", resource_type.plural) for each in rule.get("resources") or ())
+        for rule in webhook.get("rules") or ()
+    )
 
 
 def _rule_matches(rule: JsonObject, webhook: JsonObject, attempt: Attempt) -> bool:
