@@ -12,10 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from cachecore.errors import NotFound
-from cachecore.resources.meta import Resource, to_object
+from cachecore.resources.meta import ObjectMeta, Resource, to_object
+from cachecore.resources.serving import InferenceService, LocalModelCacheStatus, NamespacedName
 from cachecore.testing import FakeCluster, VirtualRuntime
 from cachewebhook.review import Answer, MalformedReview, read_review, write_answer
-from cachewebhook.testing import downloading_pod, make_cache, make_group, make_node
+from cachewebhook.testing import IRIS, downloading_pod, make_cache, make_group, make_node
 from cachewebhook.webhook import MUTATE_PATH, VALIDATE_PATH, Webhook, WebhookOptions
 
 
@@ -210,6 +211,31 @@ def test_it_is_ready_without_kserve() -> None:
     scene.cluster.faults.fail("list", NotFound("no such kind"), "*InferenceService*", times=None)
     scene.run(scene.review(MUTATE_PATH, review_of(downloading_pod())))
     assert scene.webhook.ready
+
+
+def test_without_kserve_no_service_uses_a_cache() -> None:
+    """Whatever a status of former days says."""
+    status = LocalModelCacheStatus(inference_services=(NamespacedName(namespace="team-a", name="iris"),))
+    cache = msgspec.structs.replace(make_cache(), status=status)
+    scene = Scene(cache)
+    scene.cluster.faults.fail("list", NotFound("no such kind"), "*InferenceService*", times=None)
+    assert scene.run(scene.review(VALIDATE_PATH, review_of(None, "DELETE", old=cache)))["allowed"]
+
+
+def test_services_are_seen_once_kserve_is_installed() -> None:
+    scene = Scene(make_cache())
+    scene.cluster.faults.fail("list", NotFound("no such kind"), "*InferenceService*", times=2)
+    user = InferenceService(
+        metadata=ObjectMeta(name="iris", namespace="team-a"), spec={"predictor": {"model": {"storageUri": IRIS}}}
+    )
+    scene.cluster.add(user)
+
+    async def main() -> dict[str, Any]:
+        await scene.runtime.sleep(100)
+        return await scene.review(VALIDATE_PATH, review_of(None, "DELETE", old=make_cache()))
+
+    response = scene.run(main())
+    assert "is in use by InferenceService team-a/iris" in response["status"]["message"]
 
 
 def test_it_is_not_ready_before_it_knows_the_nodes() -> None:

@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from cachecore.controller.informer import Informer
+from cachecore.errors import ApiError, NotFound
 from cachecore.ports.cluster import ClusterClient
 from cachecore.ports.runtime import Runtime
 from cachecore.resources.core import Node
@@ -30,6 +31,7 @@ from cachewebhook.validation import KINDS, Service, Situation, Verdict, validate
 
 MUTATE_PATH = "/mutate-pods"
 VALIDATE_PATH = "/validate-localmodels"
+_KSERVE_RECHECK_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Webhook:
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._runtime = runtime
+        self._client = client
         self._options = options
         self.metrics = WebhookMetrics(registry if registry is not None else CollectorRegistry())
         resync = options.resync_seconds
@@ -62,6 +65,7 @@ class Webhook:
         self._nodes = Informer(runtime, client, Node, resync_seconds=resync)
         self._inference_services = Informer(runtime, client, InferenceService, resync_seconds=resync)
         self._llm_services = Informer(runtime, client, LLMInferenceService, resync_seconds=resync)
+        self._absent_kinds: set[str] = set()
         self._catalog: Catalog | None = None
         self._caches.add_listener(self._forget_catalog)
         self._namespace_caches.add_listener(self._forget_catalog)
@@ -86,9 +90,24 @@ class Webhook:
         group.spawn(self._namespace_caches.run(), name="informer-namespace-caches")
         group.spawn(self._groups.run(), name="informer-groups")
         group.spawn(self._nodes.run(), name="informer-nodes")
-        group.spawn(self._inference_services.run(), name="informer-inference-services")
-        group.spawn(self._llm_services.run(), name="informer-llm-services")
+        group.spawn(self._follow_services(self._inference_services), name="informer-inference-services")
+        group.spawn(self._follow_services(self._llm_services), name="informer-llm-services")
         await group.join()
+
+    async def _follow_services(self, informer: Informer[InferenceService] | Informer[LLMInferenceService]) -> None:
+        """Wait for KServe to be installed, without a word of complaint, then follow its services."""
+        kind = informer.kind
+        while True:
+            try:
+                await self._client.list(kind, limit=1)
+            except NotFound:
+                self._absent_kinds.add(kind.resource_type.kind)
+            except ApiError as error:
+                logger.warning("cannot tell whether there are %s: %s", kind.resource_type.plural, error)
+            else:
+                self._absent_kinds.discard(kind.resource_type.kind)
+                await informer.run()
+            await self._runtime.sleep(_KSERVE_RECHECK_SECONDS)
 
     def review(self, path: str, body: bytes) -> bytes:
         """The answer to one AdmissionReview. Raises `MalformedReview`."""
@@ -190,7 +209,11 @@ class Webhook:
             namespace_caches=tuple(self._namespace_caches.list()),
             groups=tuple(self._groups.list()),
             services=tuple(services),
-            known_kinds=tuple(informer.kind.resource_type.kind for informer in informers if informer.synced),
+            known_kinds=tuple(
+                informer.kind.resource_type.kind
+                for informer in informers
+                if informer.synced or informer.kind.resource_type.kind in self._absent_kinds
+            ),
         )
 
     def _current_catalog(self) -> Catalog:
