@@ -168,7 +168,7 @@ class Cluster:
                 body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
                 await self.server.create(NAMESPACE, body)
             group = TaskGroup(self.runtime)
-            group.spawn(self.manager.run(), name="manager")
+            self.leader = group.spawn(self.manager.run(), name="manager")
             group.spawn(self.agents.run(), name="agents")
             group.spawn(VolumeBinder(self.runtime, self.client).run(), name="binder")
             await test(self)
