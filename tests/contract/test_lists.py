@@ -138,3 +138,9 @@ async def test_most_built_in_kinds_have_few_selectable_fields(api: ContractApi) 
     assert '"spec.holderIdentity" is not a known field selector: only "metadata.name", "metadata.namespace"' in (
         errors[0].message
     )
+
+
+async def test_a_revision_of_the_future_is_not_there_yet(api: ContractApi) -> None:
+    with refused(504, "Timeout") as errors:
+        await page(api, resource_version="999999999999")
+    assert "Too large resource version" in errors[0].message

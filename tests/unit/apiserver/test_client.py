@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import yaml
 
-from cachecore.errors import AlreadyExists, Conflict, NotFound
+from cachecore.errors import AlreadyExists, Conflict, Expired, NotFound
 from cachecore.ports import Patch, PatchType, Watch, WatchEvent, WatchEventType
 from cachecore.resources.core import Node
 from cachecore.resources.meta import ObjectMeta
@@ -130,5 +130,33 @@ def test_a_node_that_carries_labels(cluster: Cluster) -> None:
         await client.create(Node(metadata=ObjectMeta(name="n2", labels={"zone": "b"})))
         found = await client.list(Node, label_selector="zone=b")
         assert [node.name for node in found.items] == ["n2"]
+
+    cluster.run(test)
+
+
+def test_values_of_old_versions_are_forgotten(cluster: Cluster) -> None:
+    async def test(api: ContractApi) -> None:
+        client = await client_of(cluster)
+        current = await client.create(cache())
+        for number in range(6000):
+            status = LocalModelCacheStatus(bytes_done=number)
+            current = await client.update_status(msgspec.structs.replace(current, status=status))
+        assert len(cluster.server.decoded) < 5000
+
+    cluster.run(test)
+
+
+def test_a_watch_from_too_far_back_says_so_when_it_is_read() -> None:
+    cluster = Cluster(watch_history_events=1)
+
+    async def test(api: ContractApi) -> None:
+        client = await client_of(cluster)
+        revision = (await client.list(LocalModelCache)).resource_version
+        for name in ("a", "b", "c"):
+            await client.create(cache(name))
+        watch = await client.watch(LocalModelCache, resource_version=revision)
+        with pytest.raises(Expired):
+            await watch.receive()
+        assert await watch.receive() is None
 
     cluster.run(test)

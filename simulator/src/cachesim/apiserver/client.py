@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from cachecore.ports import Patch, ResourceList, WatchEvent, WatchEventType
+from cachecore.errors import Expired
+from cachecore.ports import Patch, ResourceList, Watch, WatchEvent, WatchEventType
 from cachecore.resources.meta import Resource, only_revision
 from cachesim.apiserver.decoded import Decoded
 from cachesim.apiserver.options import DeleteOptions, WriteOptions
@@ -35,6 +36,22 @@ class InMemoryWatch(Generic[R]):
 
     async def close(self) -> None:
         await self._watch.close()
+
+
+class ExpiredWatch(Generic[R]):
+    """A watch that began too far back: as over the wire, its reader is told by the first event."""
+
+    def __init__(self, error: Expired) -> None:
+        self._error: Expired | None = error
+
+    async def receive(self) -> WatchEvent[R] | None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return None
+
+    async def close(self) -> None:
+        self._error = None
 
 
 class InMemoryClient:
@@ -84,15 +101,18 @@ class InMemoryClient:
         label_selector: str = "",
         field_selector: str = "",
         timeout_seconds: float = 300.0,
-    ) -> InMemoryWatch[R]:
-        watch = await self._server.watch(
-            self._type(kind),
-            resource_version=resource_version,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            timeout_seconds=timeout_seconds,
-        )
+    ) -> Watch[R]:
+        try:
+            watch = await self._server.watch(
+                self._type(kind),
+                resource_version=resource_version,
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                timeout_seconds=timeout_seconds,
+            )
+        except Expired as error:
+            return ExpiredWatch(error)
         return InMemoryWatch(kind, watch, self._server.decoded)
 
     async def create(self, resource: R) -> R:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import typing
 from typing import Any, TypeVar
@@ -10,10 +11,14 @@ import msgspec
 
 from cachecore.resources.meta import ObjectMeta, Resource
 from cachesim.apiserver.resources import JsonObject
+from cachesim.apiserver.store import Change, Store
 
 R = TypeVar("R", bound=Resource)
 
-_REMEMBERED_MOST = 65536
+# Old versions stay for readers that lag behind; the rest is bounded by what is stored, but for objects that only a
+# watch's selection made up.
+_SUPERSEDED_MOST = 4096
+_REMEMBERED_MOST = 500_000
 
 
 class Decoded:
@@ -23,17 +28,21 @@ class Decoded:
     have entries of their own, because most versions of an object share one of them with the version before.
     """
 
-    def __init__(self) -> None:
-        self._values: dict[tuple[int, Any], tuple[JsonObject, Any]] = {}
+    def __init__(self, store: Store) -> None:
+        self._values: dict[int, tuple[JsonObject, Any]] = {}
+        self._superseded: collections.deque[JsonObject] = collections.deque()
+        store.listen(self._observe)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def get(self, kind: type[R], item: JsonObject) -> R:
         value: R = self._get(kind, item)
         return value
 
     def _get(self, kind: Any, content: JsonObject) -> Any:
-        key = (id(content), kind)
-        found = self._values.get(key)
-        if found is not None:
+        found = self._values.get(id(content))
+        if found is not None and type(found[1]) is kind:
             return found[1]
         parts = _parts(kind)
         if parts is not None and "spec" in content:
@@ -43,8 +52,23 @@ class Decoded:
             value = msgspec.convert(content, type=kind)
         if len(self._values) >= _REMEMBERED_MOST:
             del self._values[next(iter(self._values))]
-        self._values[key] = (content, value)
+        self._values[id(content)] = (content, value)
         return value
+
+    def _observe(self, change: Change) -> None:
+        """Forget, after a while, what a write has replaced."""
+        previous, item = change.previous, change.item
+        if previous is None or not self._values:
+            return
+        self._superseded.append(previous)
+        for field in ("spec", "status"):
+            part = previous.get(field)
+            if isinstance(part, dict) and (part is not item.get(field) or change.type == "DELETED"):
+                self._superseded.append(part)
+        if change.type == "DELETED":
+            self._superseded.append(item)
+        while len(self._superseded) > _SUPERSEDED_MOST:
+            self._values.pop(id(self._superseded.popleft()), None)
 
 
 @functools.lru_cache(maxsize=256)
@@ -54,8 +78,5 @@ def _parts(kind: type) -> dict[str, type] | None:
         return None
     hints = typing.get_type_hints(kind)
     types = {field: hints[field] for field in kind.__struct_fields__ if field != "metadata"}
-    if "spec" not in types or not all(
-        isinstance(part, type) and issubclass(part, msgspec.Struct) for part in types.values()
-    ):
-        return None
-    return types
+    structs = all(isinstance(part, type) and issubclass(part, msgspec.Struct) for part in types.values())
+    return types if structs and "spec" in types else None

@@ -70,7 +70,7 @@ class ApiServer:
         self.registry = registry
         self.store = store
         self.hub = hub
-        self.decoded = Decoded()
+        self.decoded = Decoded(store)
         self._reader = Reader(self._context)
         self._writer = Writer(self._context)
         self._deleter = Deleter(self._context)

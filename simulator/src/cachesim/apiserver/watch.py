@@ -62,7 +62,8 @@ class ServerWatch:
         return len(self._events)
 
     def push(self, event: JsonObject) -> None:
-        if len(self._events) >= self._hub.queue_events:
+        if len(self._events) >= self._hub.queue_events or self._hub.runtime.monotonic() > self._deadline:
+            # Its reader is too slow, or has died without a word.
             self.stop()
             return
         if not self._events:
