@@ -136,7 +136,16 @@ def volume_outdated(present: PersistentVolume, wanted: PersistentVolume) -> str:
             return "its path changed"
     if present.spec.get("nodeAffinity") != wanted.spec.get("nodeAffinity"):
         return "its node affinity changed"
-    return ""
+    return owned_by_another(present, wanted)
+
+
+def owned_by_another(
+    present: PersistentVolume | PersistentVolumeClaim, wanted: PersistentVolume | PersistentVolumeClaim
+) -> str:
+    """Whether its owner is an earlier cache of that name, in words; the garbage collector would take it away."""
+    owners = {one.uid for one in present.metadata.owner_references}
+    wanted_owners = {one.uid for one in wanted.metadata.owner_references}
+    return "" if not owners or wanted_owners <= owners else "it belongs to an earlier cache of that name"
 
 
 def volume_stranded(present: PersistentVolume, claim: PersistentVolumeClaim | None) -> str:
@@ -221,7 +230,10 @@ def _plan_pair(
         actions.append(CreateClaim(claim=wanted_claim, reason="a service or pod needs it"))
     elif not claim.being_deleted:
         phase = claim.status.get("phase")
-        if outdated and phase == "Bound":
+        orphaned = owned_by_another(claim, wanted_claim)
+        if orphaned:
+            actions.insert(0, DeleteClaim(claim=claim, reason=orphaned))
+        elif outdated and phase == "Bound":
             actions.insert(0, DeleteClaim(claim=claim, reason=f"its volume: {outdated}"))
         elif phase == "Lost":
             # Its volume went away under it: such a claim is never bound again.
