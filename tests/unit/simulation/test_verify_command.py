@@ -183,3 +183,12 @@ def test_bad_paths_get_one_clear_line(tmp_path: pathlib.Path, capsys: pytest.Cap
 def test_an_empty_view_is_no_copy(root: pathlib.Path, copy: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / layout.view_models_path(OTHER_KEY)).mkdir(parents=True)
     assert "the view is empty" in bad_input(root / OTHER_KEY, capsys)
+
+
+def test_an_outcome_that_can_not_be_written_is_told_all_the_same(
+    copy: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(copy), "--json", str(tmp_path / "gone" / "outcome.json")]) == 2
+    told = capsys.readouterr()
+    assert "1 copy, all ok" in told.out
+    assert "cannot be written" in told.err

@@ -68,13 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         outcome = check(arguments.path, bar.show)
         bar.clear()
+        # Said before it is written: reading it all again, for a file that can't be written, may take an hour.
+        print(describe(outcome))
         if arguments.json is not None:
             _write(arguments.json, outcome)
     except InvalidInput as error:
         bar.clear()
         sys.stderr.write(f"localmodel: {_printable(str(error))}\n")
         return 2
-    print(describe(outcome))
     return 0 if outcome.ok else 1
 
 
