@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         """Keeps connections open, and says nothing of each request."""
 
         protocol_version = "HTTP/1.1"
+        # Headers and body are written apart: without this the body waits for the ACK of the headers.
+        disable_nagle_algorithm = True
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             pass
