@@ -41,7 +41,7 @@ from cachesim.node.options import NodeOptions
 from cachesim.scheduler.scheduler import Scheduler
 
 # Pods of a deleted node go soon: a person is watching.
-_LIFECYCLE = LifecycleOptions(orphan_seconds=2.0)
+_LIFECYCLE = LifecycleOptions(period_seconds=1.0, orphan_seconds=2.0)
 _ADMIN = "admin"
 _LOGGED = ("cachecore", "cachesim", "uvicorn")
 
