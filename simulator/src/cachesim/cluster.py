@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 import simpy
-from cachemanager.manager import Manager, ManagerOptions
+from cachemanager.manager import Manager
+from cachemanager.options import ManagerOptions
 
 from cacheagent.agent import Agent
 from cacheagent.options import AgentOptions

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from cachecore.controller.metrics import ControllerMetrics
 from cachecore.controller.queue import Backoff, WorkQueue
-from cachecore.errors import ApiError, LocalModelError
+from cachecore.errors import ApiError, Conflict, LocalModelError
 from cachecore.ports.runtime import Runtime
 from cachecore.tasks import TaskGroup
 
@@ -106,7 +106,9 @@ class Controller(Generic[K]):
         delay = self._queue.add_failed(request, least_seconds=least_seconds)
         self._metrics.reconciles.labels(self.name, "error").inc()
         self._metrics.errors.labels(self.name, type(error).__name__).inc()
-        logger.warning(
+        logger.log(
+            # A conflict is how optimistic concurrency works: somebody else wrote first, and the retry reads what they wrote.
+            logging.DEBUG if isinstance(error, Conflict) else logging.WARNING,
             "reconcile of %s failed, again in %.1f s: %s: %s",
             request,
             delay,
