@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 import simpy
-from cachemanager.manager import Manager
-from cachemanager.options import ManagerOptions
 
 from cacheagent.agent import Agent
 from cacheagent.options import AgentOptions
 from cacheagent.transfer import TransferLimits
 from cachecore.names import SYSTEM_NAMESPACE
 from cachecore.quantity import quantity_bytes
+from cachemanager.manager import Manager
+from cachemanager.options import ManagerOptions
 from cachesim.apiserver import ApiServer, InMemoryClient, WebhookFailure, WriteOptions
 from cachesim.apiserver.store import Change
 from cachesim.binder import VolumeBinder
