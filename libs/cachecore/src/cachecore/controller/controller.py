@@ -107,7 +107,7 @@ class Controller(Generic[K]):
         self._metrics.reconciles.labels(self.name, "error").inc()
         self._metrics.errors.labels(self.name, type(error).__name__).inc()
         logger.log(
-            # A conflict is how optimistic concurrency works: somebody else wrote first, and the retry reads what it was.
+            # A conflict is how optimistic concurrency works: somebody else wrote first; the retry reads what it was.
             logging.DEBUG if isinstance(error, Conflict) else logging.WARNING,
             "reconcile of %s failed, again in %.1f s: %s: %s",
             request,
