@@ -53,6 +53,12 @@ async def delete_all(stage: Stage) -> str:
         await stage.delete_object(Pod, pod.name, NAMESPACE)
     for cache in stage.view.caches.list():
         await stage.delete_object(LocalModelCache, cache.name)
+    # A group that is in use can't be deleted: the webhook says so.
+    await stage.view.until(
+        lambda: not stage.view.caches.list(),
+        stage.timeout_seconds(),
+        lambda: f"the caches were deleted, and there is still {_left_of_all(stage)}",
+    )
     await stage.delete_object(LocalModelNodeGroup, NODE_GROUP)
     await stage.view.until(
         lambda: not _left_of_all(stage),
