@@ -26,6 +26,9 @@ from cachewebhook.webhook import MUTATE_PATH, VALIDATE_PATH
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 RELOAD_PERIOD_SECONDS = 10.0
+# Longer than the 90 s after which the API server closes an idle connection: were it closed on this side, a review could
+# be on its way into it, and a pod would be admitted without its model.
+KEEP_ALIVE_SECONDS = 120
 _JSON = "application/json"
 
 logger = logging.getLogger(__name__)
@@ -156,7 +159,14 @@ class AdmissionServer:
         self.port: int = self._socket.getsockname()[1]
 
     async def run(self) -> None:
-        config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", backlog=512)
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            backlog=512,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
         config.load()
         config.ssl = self._identity.context
         logger.info("reviews on https://%s:%d", self._address, self.port, extra={"port": self.port})
