@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from cachecore import names
 from cachecore.controller.informer import Informer
@@ -150,7 +151,11 @@ class Cluster:
         self.server = ApiServer(self.runtime)
         self.client = InMemoryClient(self.server, user_agent="test")
         self.options = options
-        self.manager = self.new_manager("manager-0")
+        self.registry = CollectorRegistry()
+        client = InMemoryClient(self.server, user_agent="manager-0")
+        self.manager = Manager(
+            self.runtime, client, msgspec.structs.replace(options, identity="manager-0"), self.registry
+        )
         self.agents = Agents(self.runtime, self.client)
 
     def new_manager(self, identity: str, **changes: Any) -> Manager:

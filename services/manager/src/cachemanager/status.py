@@ -111,7 +111,8 @@ def count_copies(observation: Observation) -> Tally:
         report = copy.report
         if report is not None:
             resolved = max(resolved, report.bytes_total)
-            bytes_per_second += report.bytes_per_second
+            if value is NodeStatusValue.DOWNLOADING:
+                bytes_per_second += report.bytes_per_second
             if report.state is CopyState.DOWNLOADED:
                 digests[report.digest] += 1
     expected = resolved or observation.declared_bytes
