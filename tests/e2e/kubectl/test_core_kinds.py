@@ -70,10 +70,43 @@ def test_a_namespace_is_emptied_and_goes(kubectl: Kubectl) -> None:
     assert "NotFound" in kubectl.run("get", "namespace", "short").stderr
 
 
-def test_create_of_a_core_kind_says_what_to_do(kubectl: Kubectl) -> None:
-    ended = kubectl.run("create", "namespace", "binary")
+@pytest.mark.parametrize(
+    "kind,arguments,found",
+    [
+        ("namespace", ("namespace", "binary"), "binary"),
+        ("configmap", ("configmap", "binary", "--from-literal=a=b"), "b"),
+        ("secret", ("secret", "generic", "binary", "--from-literal=a=b"), "Yg=="),
+        ("serviceaccount", ("serviceaccount", "binary"), "binary"),
+    ],
+)
+def test_create_makes_the_simple_kinds(kubectl: Kubectl, kind: str, arguments: tuple[str, ...], found: str) -> None:
+    kubectl("create", *arguments)
+    made = kubectl("get", kind, "binary", "-o", "jsonpath={.data.a}{.metadata.name}")
+    kubectl("delete", kind, "binary")
+    assert found in made
+
+
+def test_create_of_another_kind_says_what_to_do(kubectl: Kubectl) -> None:
+    ended = kubectl.run("create", "deployment", "binary", "--image=any")
     assert ended.returncode == 1
     assert "kubectl apply -f" in ended.stderr
+
+
+def test_auth_tells_who_one_is_and_what_one_may(kubectl: Kubectl) -> None:
+    assert "admin" in kubectl("auth", "whoami")
+    assert kubectl("auth", "can-i", "create", "pods").strip() == "yes"
+
+
+def test_drain_empties_a_node(kubectl: Kubectl, pod: str) -> None:
+    kubectl("apply", "-f", "-", stdin='{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-1"}}')
+    kubectl("delete", "pod", "reader")
+    kubectl("apply", "-f", "-", stdin=POD.replace("spec:\n", "spec:\n  nodeName: node-1\n", 1))
+    printed = kubectl.run("drain", "node-1", "--force", "--grace-period=0", "--timeout=20s")
+    cordoned = kubectl("get", "node", "node-1", "-o", "jsonpath={.spec.unschedulable}")
+    kubectl("delete", "node", "node-1")
+    assert printed.returncode == 0, printed.stderr
+    assert "node/node-1 drained" in printed.stdout
+    assert cordoned == "true"
 
 
 def test_explain_knows_pods(kubectl: Kubectl) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from cachecore.errors import ApiError, Invalid
 from cachesim.apiserver.errors import bad_request
+from cachesim.apiserver.http.protobuf import decode_protobuf
 from cachesim.apiserver.resources import JsonObject
 
 JSON = "application/json"
@@ -70,10 +71,13 @@ def decode(body: bytes, content_type: str) -> Any:
     check_size(len(body))
     media_type = media_type_of(content_type) or JSON
     if media_type == PROTOBUF:
-        raise unsupported_media_type(
-            "this server reads JSON and YAML, not protobuf: write the object to a file (kubectl create ... "
-            "--dry-run=client -o yaml) and use kubectl apply -f"
-        )
+        decoded = decode_protobuf(body)
+        if decoded is None:
+            raise unsupported_media_type(
+                "this server reads this kind as JSON or YAML, not as protobuf: write the object to a file "
+                "(kubectl create ... --dry-run=client -o yaml) and use kubectl apply -f"
+            )
+        return decoded
     if media_type == JSON or media_type.endswith("+json"):
         return decode_json(body)
     if media_type in (YAML, "text/yaml", "application/x-yaml", APPLY_PATCH):
