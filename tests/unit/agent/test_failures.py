@@ -111,7 +111,7 @@ def test_a_foreign_writer_that_fills_the_disk_is_waited_for(rig: NodeRig) -> Non
     async def scenario() -> None:
         rig.start()
         await rig.sleep(30)
-        assert rig.state(iris) == "InsufficientStorage"
+        assert (rig.state(iris), rig.reason(iris)) == ("InsufficientStorage", "DiskFilledByOthers")
         rig.disk.foreign_bytes = 0
         await rig.sleep(60)
 
@@ -241,3 +241,37 @@ def test_a_smaller_model_than_declared_fits(rig: NodeRig) -> None:
     rig.assign(iris)
     rig.settle()
     assert rig.state(iris) == "Downloaded"
+
+
+def test_a_cache_that_is_made_again_is_tried_at_once(rig: NodeRig) -> None:
+    iris = rig.model("iris")
+
+    async def scenario() -> None:
+        rig.source.faults.fail("list", SourceNotFound("there is no bucket models"), times=None)
+        rig.assign(iris)
+        rig.start()
+        await rig.sleep(300)
+        rig.assign()
+        await rig.sleep(1)
+        rig.source.faults.heal()
+        rig.assign(iris)
+        await rig.sleep(1)
+
+    rig.run(scenario)
+    assert rig.state(iris) == "Downloaded"
+
+
+def test_a_digest_that_was_put_right_is_tried_at_once_and_its_failure_forgotten(rig: NodeRig) -> None:
+    iris = msgspec.structs.replace(rig.model("iris"), digest="blake3:" + "0" * 64)
+
+    async def scenario() -> None:
+        rig.assign(iris)
+        rig.start()
+        await rig.sleep(30)
+        assert rig.reason(iris) == "DigestMismatch"
+        rig.source.faults.fail("list", SourceUnavailable("503"), times=None)
+        rig.assign(msgspec.structs.replace(iris, digest=""))
+        await rig.sleep(30)
+
+    rig.run(scenario)
+    assert rig.reason(iris) == "SourceUnavailable"

@@ -100,6 +100,11 @@ def test_nothing_goes_for_a_model_that_never_fits() -> None:
     assert decided.obstacles["huge"].reason == "ModelLargerThanLimit"
 
 
+def test_a_disk_that_others_have_filled_is_said_to_be_so() -> None:
+    decided = decide(model("a", 60), capacity=Capacity(limit_bytes=50, free_bytes=50, allowed_bytes=100))
+    assert decided.obstacles["a"].reason == "DiskFilledByOthers"
+
+
 def test_nothing_goes_for_a_model_whose_source_was_not_listed() -> None:
     decided = decide(held("a", 60), model("b", 60, in_use=True, listed=False))
     assert of(Evict, decided) == []
@@ -186,7 +191,7 @@ def test_a_download_that_nobody_asks_for_any_more_is_given_up() -> None:
 
 
 def test_a_fetch_waits_for_the_disk_though_the_limit_allows_it() -> None:
-    decided = decide(model("a"), capacity=Capacity(limit_bytes=100, free_bytes=10, trash_bytes=90))
+    decided = decide(model("a"), capacity=Capacity(limit_bytes=100, free_bytes=10))
     assert decided.obstacles["a"].reason == "WaitingForSpace"
 
 

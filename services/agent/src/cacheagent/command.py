@@ -50,7 +50,7 @@ def make_parser() -> FlagParser:
         metavar="DIR",
         help="the directory below which file:// models may be; empty: file:// is off",
     )
-    parser.add_flag("--connections", default=8, type=_positive, help="parts of one download that move at once")
+    parser.add_flag("--connections", default=8, type=_positive, help="parts that move at once, over all downloads")
     parser.add_flag(
         "--progress-seconds", default=2.0, type=positive_seconds, help="how often progress is written to status"
     )
@@ -77,7 +77,7 @@ async def run(runtime: AsyncioRuntime, flags: argparse.Namespace) -> None:
         rescan_seconds=flags.rescan_seconds,
         transfer=TransferLimits(connections=flags.connections),
     )
-    agent = Agent(runtime, client, disk, stores, RangeMover(disk), options, registry)
+    agent = Agent(runtime, client, disk, stores, RangeMover(disk, connections=flags.connections), options, registry)
     server = StatusServer(address=flags.address, port=flags.port, registry=registry, ready=lambda: agent.ready)
     group = TaskGroup(runtime)
     try:

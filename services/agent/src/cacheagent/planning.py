@@ -76,11 +76,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """The room for models. `trash_bytes` are on their way out; watermarks are percents of the limit."""
+    """The room for models; watermarks are percents of the limit.
+
+    `limit_bytes` is what can be had now; `allowed_bytes` what the group allows on a disk that nobody else writes to.
+    """
 
     limit_bytes: int
     free_bytes: int
-    trash_bytes: int = 0
+    allowed_bytes: int = 0
     high_watermark: int = 90
     low_watermark: int = 80
 
@@ -261,8 +264,12 @@ def _rank(model: Model) -> tuple[bool, int, float, bool, bool, str]:
 
 def _no_room(model: Model, capacity: Capacity, protected_bytes: int) -> Obstacle:
     size, limit = format_bytes(model.size_bytes), format_bytes(capacity.limit_bytes)
+    if capacity.limit_bytes < model.size_bytes <= capacity.allowed_bytes:
+        message = f"the model has {size}; others have filled the disk, which leaves {limit} to models"
+        return Obstacle("DiskFilledByOthers", message, never=True)
     if model.size_bytes > capacity.limit_bytes:
-        return Obstacle("ModelLargerThanLimit", f"the model has {size}, this node may hold {limit}", never=True)
+        message = f"the model has {size}, this node may hold {limit}: raise storageLimit, or use larger disks"
+        return Obstacle("ModelLargerThanLimit", message, never=True)
     if model.protected:
         held = format_bytes(protected_bytes)
         return Obstacle(

@@ -126,6 +126,7 @@ class NodeReconciler:
         wanted = demands(node.spec.local_models)
         policy = node.spec.storage or NodeStoragePolicy(limit=self._usage.total_bytes)
         self._memory.meet(wanted)
+        self._forget_failures(wanted)
         used = {key: self._pods.indexed(PODS_INDEX, key) for key in self._pod_keys()}
         keys = dict.fromkeys([*wanted, *self._store.keys, *used])
         models = [self._model(key, wanted.get(key), bool(used.get(key)), policy) for key in sorted(keys)]
@@ -136,7 +137,7 @@ class NodeReconciler:
         capacity = Capacity(
             limit_bytes=min(limit_bytes, ours_bytes + self._usage.free_bytes),
             free_bytes=self._usage.free_bytes,
-            trash_bytes=trash_bytes,
+            allowed_bytes=limit_bytes,
             high_watermark=policy.eviction.high_watermark,
             low_watermark=policy.eviction.low_watermark,
         )
@@ -158,9 +159,6 @@ class NodeReconciler:
             if patterns != (held.allow_patterns, held.ignore_patterns):
                 stale = "the patterns of the model have changed since it was downloaded"
         failure = record.failure
-        if failure is not None and demand is not None and failure.recipe != demand.recipe:
-            # What was wrong may have been put right.
-            failure = None
         known_bytes = entry.size_bytes
         if held is not None:
             known_bytes = held.size_bytes
@@ -206,6 +204,13 @@ class NodeReconciler:
         if adoptable == layout.published_path(key) and adoptable in self._records.get(key).rejected:
             return "the folder has no manifest and is not what the source holds"
         return ""
+
+    def _forget_failures(self, wanted: dict[str, Demand]) -> None:
+        """What went wrong for a cache that has gone or changed says nothing about the next: it is tried at once."""
+        for record in self._records:
+            demand, failure = wanted.get(record.key), record.failure
+            if failure is not None and (demand is None or failure.recipe != demand.recipe):
+                self._records.change(record.key, failure=None)
 
     def _forget_evictions_but(self, plan: Plan) -> None:
         going = {action.key for action in plan.actions if isinstance(action, Evict)}

@@ -91,7 +91,7 @@ def _word(view: CopyView) -> _Word:
     if record.work is not Work.NONE:
         return _working(record)
     failure = record.failure
-    if failure is not None:
+    if failure is not None and record.source is None:
         return _Word(CopyState.DOWNLOAD_ERROR, failure.reason, failure.message)
     obstacle = view.obstacle
     if obstacle is not None and obstacle.never:

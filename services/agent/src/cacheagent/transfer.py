@@ -265,7 +265,10 @@ class Transfer:
         expected = self._request.digest
         if expected and whole.digest != expected:
             await self._disk.remove_tree(layout.staging_path(self._request.key))
-            raise DigestMismatch(f"the model has the digest {whole.digest}, the cache expects {expected}")
+            raise DigestMismatch(
+                f"the model has the digest {whole.digest}, the cache expects {expected}; nothing was published: "
+                "put the source or the cache's digest right"
+            )
         await publish(self._disk, whole)
         return whole
 

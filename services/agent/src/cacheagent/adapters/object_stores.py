@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from typing import Protocol
@@ -45,7 +47,13 @@ class DriverStores:
             raise UnsupportedScheme(f"{uri!r} has no scheme; use one of {', '.join(available_schemes())}")
         known = (scheme, credentials)
         if known not in self._opened:
-            self._opened[known] = self._make(scheme, credentials)
+            if scheme == "s3" and scheme in available_schemes():
+                # Importing botocore takes half a second, in which the loop would stand still; and memory, for which
+                # only an agent that reads S3 should pay.
+                await asyncio.to_thread(importlib.import_module, "cacheagent.adapters.s3_store")
+            # Two may have come here at once.
+            if known not in self._opened:
+                self._opened[known] = self._make(scheme, credentials)
         return self._opened[known]
 
     async def close(self) -> None:
@@ -62,7 +70,6 @@ class DriverStores:
                 f"there is no driver for {scheme}://{hint}; there is one for {', '.join(available_schemes())}"
             )
         if scheme == "s3":
-            # Importing botocore takes a moment and memory: only an agent that reads S3 pays for it.
             from cacheagent.adapters.s3_store import S3Store
 
             return S3Store(credentials, self._environment)

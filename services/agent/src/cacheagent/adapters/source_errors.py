@@ -25,6 +25,8 @@ _DENIED = frozenset(
     )
 )
 _NO_CREDENTIALS = frozenset(("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"))
+_UNREACHABLE = frozenset(("ClientConnectorError", "ConnectTimeoutError", "EndpointConnectionError"))
+_NO_ADDRESS = frozenset(("InvalidURL", "ParamValidationError"))
 MESSAGE_LENGTH_MAX = 200
 
 
@@ -38,20 +40,37 @@ def translate(error: Exception, subject: str) -> SourceError:
             return SourceChanged(f"{subject} is no longer the version that was listed ({code})")
         if code in _DENIED:
             return AccessDenied(f"{subject}: the credentials are refused ({code})")
+        if code == "NoSuchBucket":
+            return SourceNotFound(f"{subject}: there is no bucket of that name ({code})")
         if code in _MISSING:
             return SourceNotFound(f"{subject} does not exist ({code})")
         if type(cause).__name__ in _NO_CREDENTIALS:
             return AccessDenied(f"{subject}: there are no credentials for it")
         if code:
             return SourceUnavailable(f"{subject}: the store answered {code}")
+    return _without_an_answer(error, subject)
+
+
+def _without_an_answer(error: Exception, subject: str) -> SourceError:
+    """No store has answered anything. fsspec's HTTP driver takes all of that for a file that isn't there."""
+    for cause in _causes(error):
+        names = {kind.__name__ for kind in type(cause).__mro__}
+        if names & _UNREACHABLE:
+            return SourceUnavailable(f"{subject}: the server can't be reached: {_text(cause)}")
+        if names & _NO_ADDRESS or (cause is not error and type(cause) is ValueError):
+            return SourceNotFound(f"{subject} is no address: check the host or the bucket's name")
     if isinstance(error, FileNotFoundError):
         return SourceNotFound(f"{subject} does not exist")
     if isinstance(error, PermissionError):
         return AccessDenied(f"{subject}: access is refused")
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return SourceUnavailable(f"{subject}: no answer in time")
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return SourceUnavailable(f"{subject}: {text[:MESSAGE_LENGTH_MAX]}")
+    return SourceUnavailable(f"{subject}: {type(error).__name__}: {_text(error)}")
+
+
+def _text(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())[:MESSAGE_LENGTH_MAX]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
