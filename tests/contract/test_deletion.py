@@ -47,7 +47,7 @@ async def test_a_uid_is_a_precondition(api: ContractApi) -> None:
     created = await widget(api)
     with refused(409, "Conflict") as errors:
         await api.delete(WIDGET, "a", uid="other")
-    assert "Precondition failed: UID in precondition: other, UID in object meta: " in errors[0].message
+    assert "the UID in the precondition (other) does not match the UID in record (" in errors[0].message
     await api.delete(WIDGET, "a", uid=created["metadata"]["uid"])
 
 

@@ -17,7 +17,7 @@ async def test_a_failed_rule_says_its_message(api: ContractApi) -> None:
     with refused(422, "Invalid") as errors:
         await widget(api, limit="much")
     assert errors[0].message == (
-        'Widget.contract.localmodel.test "a" is invalid: spec.limit: Invalid value: "string": limit must be a quantity'
+        'Widget.contract.localmodel.test "a" is invalid: spec.limit: Invalid value: "much": limit must be a quantity'
     )
 
 
@@ -73,3 +73,15 @@ async def test_a_status_write_is_not_refused_for_the_spec(api: ContractApi) -> N
     await widget(api, origin="here", limit="1Gi")
     after = await api.merge(WIDGET, "a", {"status": {"phase": "Done"}}, subresource="status")
     assert after["status"] == {"phase": "Done"}
+
+
+async def test_a_failed_rule_shows_no_large_value(api: ContractApi) -> None:
+    with refused(422, "Invalid") as errors:
+        await widget(api, parts=[{"name": "p", "namespace": "forbidden"}])
+    assert "spec.parts: Invalid value: no part may be of the namespace forbidden" in errors[0].message
+
+
+async def test_an_unsupported_value_leaves_rules_unchecked(api: ContractApi) -> None:
+    with refused(422, "Invalid") as errors:
+        await api.create(WIDGET, {"metadata": {"name": "a"}, "spec": {"color": "pink", "limit": "much"}})
+    assert "<nil>: Invalid value: null: some validation rules were not checked" in errors[0].message

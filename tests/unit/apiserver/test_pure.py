@@ -92,7 +92,7 @@ def test_functions_of_kubernetes(rule: str, value: Any, holds: bool) -> None:
 
 def test_a_rule_that_fails_to_evaluate_is_an_error() -> None:
     (error,) = Evaluator().check(compile_rules([{"rule": "self.missing > 1"}]), {"a": 1}, None, "object", "spec")
-    assert "rule evaluation error" in error.message
+    assert "no such key: missing evaluating rule: self.missing > 1" in error.message
     assert error.path == "spec"
 
 

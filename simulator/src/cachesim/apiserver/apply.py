@@ -6,7 +6,7 @@ from typing import Any
 
 from cachecore.errors import ApiError, Conflict
 from cachesim.apiserver.context import Context
-from cachesim.apiserver.errors import bad_request, conflict, with_details
+from cachesim.apiserver.errors import bad_request, conflict, quote, with_details
 from cachesim.apiserver.fieldsets import FieldSet, Path, compare, display, is_keyed, item_key, leaves, value_key
 from cachesim.apiserver.managed import ManagedFields, Manager, Owners, trackable, with_owners
 from cachesim.apiserver.options import Answer, WriteOptions
@@ -113,7 +113,7 @@ class Applier:
             if remaining:
                 kept[each] = (time, remaining)
         if found and not options.force:
-            raise _apply_conflict(resource_type, current, found)
+            raise _apply_conflict(found)
         return kept
 
     def _without_abandoned(
@@ -195,36 +195,29 @@ def _remove(value: Any, shape: Shape, path: Path) -> Any:
     return kept
 
 
-def _apply_conflict(resource_type: ResourceType, current: JsonObject, found: list[tuple[Manager, Path]]) -> ApiError:
+def _apply_conflict(found: list[tuple[Manager, Path]]) -> ApiError:
     causes = [
         {
             "reason": "FieldManagerConflict",
-            "message": f'conflict with "{manager.name}"{_by(manager)}',
+            "message": f"conflict with {_printed(manager)}",
             "field": display(path),
         }
         for manager, path in found
     ]
-    count = "1 conflict" if len(found) == 1 else f"{len(found)} conflicts"
-    first = found[0][0]
     if len(found) == 1:
-        listed = f'conflict with "{first.name}"{_by(first)}: {display(found[0][1])}'
-    elif all(manager == first for manager, _ in found):
-        lines = "".join(f"\n- {display(path)}" for _, path in found)
-        listed = f'conflicts with "{first.name}"{_by(first)}:{lines}'
+        manager, path = found[0]
+        message = f"Apply failed with 1 conflict: conflict with {_printed(manager)}: {display(path)}"
     else:
-        managers = dict.fromkeys(manager for manager, _ in found)
-        listed = "\n".join(
-            f'conflicts with "{manager.name}"{_by(manager)}:'
-            + "".join(f"\n- {display(path)}" for each, path in found if each == manager)
-            for manager in managers
-        )
-    message = f"Apply failed with {count}: {listed}"
-    details = {"name": current["metadata"]["name"], "group": resource_type.group, "kind": resource_type.plural}
-    return with_details(Conflict(message), {**{k: v for k, v in details.items() if v}, "causes": causes})
+        lines: list[str] = []
+        for manager in sorted({manager for manager, _ in found}, key=lambda each: (each.name, each.operation)):
+            lines.append(f"conflicts with {_printed(manager)}:")
+            lines += [f"- {display(path)}" for each, path in found if each == manager]
+        message = f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
+    return with_details(Conflict(message), {"causes": causes})
 
 
-def _by(manager: Manager) -> str:
-    if manager.operation == "Apply":
-        return ""
-    subresource = f' with subresource "{manager.subresource}"' if manager.subresource else ""
-    return f"{subresource} using {manager.api_version}"
+def _printed(manager: Manager) -> str:
+    name = quote(manager.name)
+    if manager.subresource:
+        name += f' with subresource "{manager.subresource}"'
+    return name if manager.operation == "Apply" else f"{name} using {manager.api_version}"

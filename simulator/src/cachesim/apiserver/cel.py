@@ -8,7 +8,7 @@ from typing import Any
 import cel
 
 from cachesim.apiserver.cel_functions import KUBERNETES_FUNCTIONS
-from cachesim.apiserver.errors import FieldError
+from cachesim.apiserver.errors import FieldError, invalid, render
 from cachesim.apiserver.resources import JsonObject
 
 _OLD_SELF = re.compile(r"\boldSelf\b")
@@ -38,7 +38,7 @@ class CompiledRule:
     def __init__(self, rule: JsonObject) -> None:
         self.source: str = rule["rule"]
         self._program = _compile(self.source)
-        self._message: str = rule.get("message", "")
+        self._message: str = rule.get("message", "").strip()
         expression = rule.get("messageExpression", "")
         self._message_program = _compile(expression) if expression else None
         self._field_path: str = rule.get("fieldPath", "")
@@ -47,26 +47,24 @@ class CompiledRule:
         self.optional_old_self = bool(rule.get("optionalOldSelf"))
         self.escapes = "__" in self.source + expression
 
-    def check(self, context: cel.Context, type_name: str, path: str) -> FieldError | None:
-        """Evaluate in a context that holds self and oldSelf."""
-        place = (path + self._field_path).lstrip(".") if self._field_path else path
+    def check(self, context: cel.Context, value: Any, type_name: str, path: str) -> FieldError | None:
+        """Evaluate in a context that holds self (the `value`) and oldSelf."""
         try:
             outcome = self._program.execute(context)
         except CEL_FAILURES as error:
-            detail = f"rule evaluation error: {_first_line(error)}: evaluating rule: {self._text()}"
-            return FieldError(place or "<nil>", "FieldValueInvalid", f'Invalid value: "{type_name}": {detail}')
-        if outcome is True:
-            return None
-        return self._failure(context, type_name, place)
+            detail = f"{_evaluation_fault(error)} evaluating rule: {self._text()}"
+            return invalid(path or "<nil>", type_name, detail)
+        return None if outcome is True else self._failure(context, value, path)
 
-    def _failure(self, context: cel.Context, type_name: str, place: str) -> FieldError:
+    def _failure(self, context: cel.Context, value: Any, path: str) -> FieldError:
+        place = (path + self._field_path).lstrip(".") or "<nil>"
         detail = self._evaluated_message(context) or self._message or f"failed rule: {self._text()}"
         word = _REASONS[self._reason]
         if self._reason in ("FieldValueForbidden", "FieldValueRequired"):
-            return FieldError(place or "<nil>", self._reason, f"{word}: {detail}")
-        if self._reason == "FieldValueDuplicate":
-            return FieldError(place or "<nil>", self._reason, f'{word}: "{type_name}"')
-        return FieldError(place or "<nil>", self._reason, f'{word}: "{type_name}": {detail}')
+            return FieldError(place, self._reason, f"{word}: {detail}")
+        # What is large is left out of the message.
+        shown = word if isinstance(value, (dict, list)) else f"{word}: {render(value)}"
+        return FieldError(place, self._reason, shown if self._reason == "FieldValueDuplicate" else f"{shown}: {detail}")
 
     def _evaluated_message(self, context: cel.Context) -> str:
         """The messageExpression's text; "" where it has none, or fails: then the message stands in."""
@@ -79,7 +77,8 @@ class CompiledRule:
         return text.strip() if isinstance(text, str) and "\n" not in text.strip() else ""
 
     def _text(self) -> str:
-        return " ".join(self.source.split())
+        """What errors call the rule by."""
+        return self._message or self.source.strip()
 
 
 def compile_rules(rules: list[JsonObject]) -> list[CompiledRule]:
@@ -108,7 +107,7 @@ class Evaluator:
                 self._context.add_variable("self", escape(value) if escaped else value)
             if rule.is_transition:
                 self._set_old_self(rule, previous)
-            error = rule.check(self._context, type_name, path)
+            error = rule.check(self._context, value, type_name, path)
             if error is not None:
                 found.append(error)
         return found
@@ -141,6 +140,10 @@ def _compile(source: str) -> cel.Program:
         return cel.compile(source)
     except (ValueError, RuntimeError) as error:
         raise RuleError(f"compilation failed: {_first_line(error)}") from error
+
+
+def _evaluation_fault(error: Exception) -> str:
+    return f"no such key: {error.args[0]}" if isinstance(error, KeyError) and error.args else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cachecore.errors import ApiError, NotFound
+import msgspec
+
+from cachecore.errors import NotFound
 from cachesim.apiserver.context import Attempt, Context
 from cachesim.apiserver.errors import conflict, not_found
 from cachesim.apiserver.metadata import timestamp, timestamp_seconds
@@ -126,18 +128,21 @@ class Deleter:
 def check_preconditions(resource_type: ResourceType, current: JsonObject, options: DeleteOptions) -> None:
     """Raises Conflict, as the real server words it."""
     metadata = current["metadata"]
-    error: ApiError | None = None
-    if options.uid and options.uid != metadata["uid"]:
-        cause = f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {metadata['uid']}"
-        error = conflict(resource_type, metadata["name"], cause)
-    elif options.resource_version and options.resource_version != metadata["resourceVersion"]:
+    uid, version = metadata["uid"], metadata["resourceVersion"]
+    cause = ""
+    if options.uid and options.uid != uid:
         cause = (
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated"
         )
-        error = conflict(resource_type, metadata["name"], cause)
-    if error is not None:
-        raise error
+    elif options.resource_version and options.resource_version != version:
+        cause = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
+            f"ResourceVersion in record ({version}). The object might have been modified"
+        )
+    if cause:
+        # Here, and nowhere else, the real server names the kind where the resource is meant.
+        raise conflict(msgspec.structs.replace(resource_type, plural=resource_type.kind), metadata["name"], cause)
 
 
 def _grace_seconds(resource_type: ResourceType, item: JsonObject, options: DeleteOptions) -> int:

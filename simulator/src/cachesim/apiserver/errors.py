@@ -54,12 +54,14 @@ def duplicate(path: str, value: Any) -> FieldError:
     return FieldError(path, "FieldValueDuplicate", f"Duplicate value: {render(value)}")
 
 
-def too_long(path: str, detail: str) -> FieldError:
-    return FieldError(path, "FieldValueTooLong", f"Too long: {detail}")
+def too_long(path: str, most: int) -> FieldError:
+    return FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {most} {_plural(most, 'byte')}")
 
 
 def too_many(path: str, actual: int, most: int) -> FieldError:
-    return FieldError(path, "FieldValueTooMany", f"Too many: {actual}: must have at most {most} items")
+    return FieldError(
+        path, "FieldValueTooMany", f"Too many: {actual}: must have at most {most} {_plural(most, 'item')}"
+    )
 
 
 def forbidden_field(path: str, detail: str) -> FieldError:
@@ -68,6 +70,10 @@ def forbidden_field(path: str, detail: str) -> FieldError:
 
 def not_found_field(path: str, value: Any) -> FieldError:
     return FieldError(path, "FieldValueNotFound", f"Not found: {render(value)}")
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else f"{word}s"
 
 
 def quote(text: str) -> str:
@@ -79,8 +85,6 @@ def render(value: Any) -> str:
     """A value inside an error message, as field.Error prints it."""
     if isinstance(value, str):
         return quote(value)
-    if value is None:
-        return '"null"'
     return msgspec.json.encode(value).decode()
 
 

@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import Any
 
-from cachesim.apiserver.errors import FieldError, duplicate, forbidden_field, invalid, quote, required, too_long
+from cachesim.apiserver.errors import FieldError, forbidden_field, invalid, quote, required, too_long
 from cachesim.apiserver.resources import JsonObject
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -66,13 +66,18 @@ def name_error(path: str, name: str, *, label: bool) -> FieldError | None:
     """`label`: the kind's names are DNS labels (namespaces), not subdomains."""
     most = 63 if label else 253
     if len(name) > most:
-        return invalid(path, name, f"must be no more than {most} characters")
+        return invalid(path, name, f"must be no more than {most} bytes")
     pattern, rule = (_DNS_LABEL, _LABEL_RULE) if label else (_SUBDOMAIN, _SUBDOMAIN_RULE)
     return None if pattern.match(name) else invalid(path, name, rule)
 
 
-def metadata_errors(metadata: JsonObject, *, names_are_labels: bool = False) -> list[FieldError]:
-    """What is wrong with an object's metadata, whatever its kind."""
+def metadata_errors(
+    metadata: JsonObject, *, names_are_labels: bool = False, standard_finalizers: bool = False
+) -> list[FieldError]:
+    """What is wrong with an object's metadata.
+
+    `standard_finalizers`: one without a domain must be Kubernetes' own, as the built-in kinds demand.
+    """
     errors: list[FieldError] = []
     name = metadata.get("name") or ""
     if not name:
@@ -83,7 +88,7 @@ def metadata_errors(metadata: JsonObject, *, names_are_labels: bool = False) -> 
     errors.extend(_label_errors(metadata.get("labels") or {}))
     errors.extend(_annotation_errors(metadata.get("annotations") or {}))
     errors.extend(_owner_errors(metadata.get("ownerReferences") or []))
-    errors.extend(_finalizer_errors(metadata.get("finalizers") or []))
+    errors.extend(_finalizer_errors(metadata.get("finalizers") or [], standard=standard_finalizers))
     return errors
 
 
@@ -152,7 +157,7 @@ def _label_errors(labels: Any) -> list[FieldError]:
             errors.append(invalid("metadata.labels", key, detail))
         value = labels[key]
         if len(value) > 63:
-            errors.append(too_long(f"metadata.labels[{key}]", "may not be more than 63 bytes"))
+            errors.append(invalid("metadata.labels", value, "must be no more than 63 bytes"))
         elif not _LABEL_VALUE.match(value):
             errors.append(invalid("metadata.labels", value, _VALUE_RULE))
     return errors
@@ -168,7 +173,7 @@ def qualified_name_fault(key: str) -> str:
     if not name:
         return "name part must be non-empty"
     if len(name) > 63:
-        return "name part must be no more than 63 characters"
+        return "name part must be no more than 63 bytes"
     return "" if _QUALIFIED.match(name) else _QUALIFIED_RULE
 
 
@@ -179,17 +184,18 @@ def _annotation_errors(annotations: Any) -> list[FieldError]:
         if detail:
             errors.append(invalid("metadata.annotations", key, detail))
     if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_MOST_BYTES:
-        errors.append(too_long("metadata.annotations", f"may not be more than {_ANNOTATIONS_MOST_BYTES} bytes"))
+        errors.append(too_long("metadata.annotations", _ANNOTATIONS_MOST_BYTES))
     return errors
 
 
 def _owner_errors(references: list[JsonObject]) -> list[FieldError]:
     errors: list[FieldError] = []
     controllers: list[str] = []
-    for index, reference in enumerate(references):
-        path = f"metadata.ownerReferences[{index}]"
-        missing = [field for field in ("apiVersion", "kind", "name", "uid") if not reference.get(field)]
-        errors += [invalid(f"{path}.{field}", "", "must not be empty") for field in missing]
+    for reference in references:
+        if not reference.get("apiVersion"):
+            errors.append(invalid("metadata.ownerReferences.apiVersion", "", "version must not be empty"))
+        missing = [field for field in ("kind", "name", "uid") if not reference.get(field)]
+        errors += [invalid(f"metadata.ownerReferences.{field}", "", "must not be empty") for field in missing]
         if reference.get("controller"):
             controllers.append(f"{reference.get('kind')}/{reference.get('name')}")
     if len(controllers) > 1:
@@ -201,18 +207,19 @@ def _owner_errors(references: list[JsonObject]) -> list[FieldError]:
     return errors
 
 
-def _finalizer_errors(finalizers: list[str]) -> list[FieldError]:
-    errors: list[FieldError] = []
-    seen: dict[str, None] = {}
-    for index, finalizer in enumerate(finalizers):
-        path = f"metadata.finalizers[{index}]"
-        detail = qualified_name_fault(finalizer)
-        if detail:
-            errors.append(invalid(path, finalizer, detail))
-        elif "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            errors.append(invalid(path, finalizer, detail))
-        if finalizer in seen:
-            errors.append(duplicate(path, finalizer))
-        seen[finalizer] = None
+def _finalizer_errors(finalizers: list[str], *, standard: bool) -> list[FieldError]:
+    errors = [
+        invalid("metadata.finalizers", finalizer, fault)
+        for finalizer in finalizers
+        if (fault := qualified_name_fault(finalizer))
+    ]
+    if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+        detail = "finalizer orphan and foregroundDeletion cannot be both set"
+        errors.append(invalid("metadata.finalizers", finalizers, detail))
+    detail = "name is neither a standard finalizer name nor is it fully qualified"
+    errors += [
+        invalid(f"metadata.finalizers[{index}]", finalizer, detail)
+        for index, finalizer in enumerate(finalizers)
+        if standard and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
+    ]
     return errors

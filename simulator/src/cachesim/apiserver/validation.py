@@ -160,7 +160,7 @@ def _validate_unique(value: list[Any], node: SchemaNode, path: str, errors: list
 def _validate_string(value: str, node: SchemaNode, path: str, errors: list[FieldError]) -> None:
     most, least = node.schema.get("maxLength"), node.schema.get("minLength")
     if most is not None and len(value) > most:
-        errors.append(too_long(path, f"may not be more than {most} bytes"))
+        errors.append(too_long(path, most))
     if least is not None and len(value) < least:
         errors.append(invalid(path, value, f"{path} in body should be at least {least} chars long"))
     if node.pattern is not None and node.pattern.search(value) is None:

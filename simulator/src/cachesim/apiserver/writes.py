@@ -80,7 +80,7 @@ class Writer:
         item, admitted = await self._mutate(attempt, item)
         warnings += admitted
         item = self._reset_new(resource_type, item)
-        errors = metadata_errors(item["metadata"], names_are_labels=kinds.names_are_labels(resource_type))
+        errors = _metadata_errors(resource_type, item)
         errors += self._schema_errors(resource_type, item, None)
         if errors:
             raise invalid_object(resource_type, name, errors)
@@ -269,7 +269,7 @@ class Writer:
             return
         errors: list[FieldError] = []
         if candidate["metadata"] is not current["metadata"]:
-            errors += metadata_errors(candidate["metadata"], names_are_labels=kinds.names_are_labels(resource_type))
+            errors += _metadata_errors(resource_type, candidate)
             errors += metadata_update_errors(candidate["metadata"], current["metadata"])
         errors += self._schema_errors(resource_type, candidate, current)
         if errors:
@@ -315,6 +315,12 @@ class Writer:
     def _track(self, attempt: Attempt, item: JsonObject) -> JsonObject:
         tracker = self._context.tracker
         return item if tracker is None else tracker.track(attempt, item)
+
+
+def _metadata_errors(resource_type: ResourceType, item: JsonObject) -> list[FieldError]:
+    core = not resource_type.group
+    labels = kinds.names_are_labels(resource_type)
+    return metadata_errors(item["metadata"], names_are_labels=labels, standard_finalizers=core)
 
 
 def gone_with_last_finalizer(item: JsonObject) -> bool:
