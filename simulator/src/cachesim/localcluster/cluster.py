@@ -7,7 +7,6 @@ import contextlib
 import datetime
 import logging
 import secrets
-import socket
 from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +32,7 @@ from cachesim.localcluster.kubeconfig import write_kubeconfig
 from cachesim.localcluster.local_node import LocalNode
 from cachesim.localcluster.options import LocalClusterOptions
 from cachesim.localcluster.pod_logs import LocalPodLogs
+from cachesim.localcluster.port_reservation import reserve_port
 from cachesim.localcluster.s3 import LocalS3
 from cachesim.localcluster.service_process import ServiceProcess, tail
 from cachesim.localcluster.state import StateDirectory
@@ -236,13 +236,13 @@ class LocalCluster:
 
     async def _start_manager_and_webhook(self) -> None:
         level = self.options.log_level
-        ports = ServicePorts(status=free_port(), webhook=free_port())
+        ports = ServicePorts(status=self._reserve_port(), webhook=self._reserve_port())
         certificate: ServerCertificate = make_certificate(
             self.state / "certificates" / "webhook",
             (commands.ADDRESS, "localhost", f"localmodel-webhook.{SYSTEM_NAMESPACE}.svc"),
             now=datetime.datetime.now(datetime.UTC),
         )
-        manager_ports = ServicePorts(status=free_port())
+        manager_ports = ServicePorts(status=self._reserve_port())
         self.manager = self._make_service(
             "manager", commands.manager(self._state.kubeconfig("manager"), manager_ports, level), manager_ports
         )
@@ -260,7 +260,7 @@ class LocalCluster:
         disk = NodeDisk(self._state, name, self.options.disk_bytes)
         agent = None
         if self.options.services:
-            ports = ServicePorts(status=free_port())
+            ports = ServicePorts(status=self._reserve_port())
             command = commands.agent(
                 self._state.kubeconfig("agent"), ports, self.options.log_level, name, self.store_root(name)
             )
@@ -293,6 +293,12 @@ class LocalCluster:
         for node in self._nodes.values():
             await node.disk.detach()
 
+    def _reserve_port(self) -> int:
+        reserved = reserve_port()
+        self._stack.callback(reserved.close)
+        port: int = reserved.getsockname()[1]
+        return port
+
     def _service(self, name: str) -> ServiceProcess:
         if name not in self._services:
             raise NotFound(f"there is no {name}; there are: {', '.join(self._services)}")
@@ -312,14 +318,6 @@ class LocalCluster:
 
 def absolute_path(path: str) -> Path:
     return Path(path).expanduser().absolute()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((commands.ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _user_name(user: str) -> str:
