@@ -46,9 +46,13 @@ def test_an_empty_prefix_is_an_error() -> None:
         choose("sub/")
 
 
-def test_a_hostile_name_is_refused_though_it_is_ignored() -> None:
+def test_a_hostile_name_is_refused() -> None:
     with pytest.raises(HostileName):
-        choose("a.bin", "../evil", ignore=("*evil",))
+        choose("a.bin", "../evil")
+
+
+def test_a_hostile_name_may_be_left_out() -> None:
+    assert paths_of(choose("a.bin", "../evil", ignore=("*evil",))) == ["a.bin"]
 
 
 def test_the_size_is_the_sum() -> None:

@@ -7,22 +7,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from cacheagent.planning import (
+from cacheagent.actions import (
     Abandon,
     Adopt,
-    Capacity,
     Discard,
     Evict,
     Fetch,
     MakeView,
-    Model,
     Pause,
     Plan,
     RemoveView,
     Resolve,
-    Work,
-    plan,
 )
+from cacheagent.planning import Capacity, Model, Work, plan
 
 CAPACITY = Capacity(limit_bytes=100, free_bytes=1000)
 

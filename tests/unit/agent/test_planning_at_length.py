@@ -7,7 +7,8 @@ import random
 import msgspec
 import pytest
 
-from cacheagent.planning import Abandon, Capacity, Evict, Fetch, Model, Plan, Resolve, plan
+from cacheagent.actions import Abandon, Evict, Fetch, Plan, Resolve
+from cacheagent.planning import Capacity, Model, plan
 
 LIMIT_BYTES = 1000
 

@@ -14,6 +14,7 @@ import yaml
 # Where reasons are made up. Nouns of Kubernetes are in the same modules, and are no reasons.
 MODULES = (
     "cachecore.errors",
+    "cacheagent.actions",
     "cacheagent.adopting",
     "cacheagent.planning",
     "cacheagent.reconciler",

@@ -34,13 +34,10 @@ def select(
     ignore_patterns: tuple[str, ...] = (),
     now: float = 0.0,
 ) -> Listing:
-    """What of a listing is the model. Raises `HostileName`, and `SourceNotFound` when nothing is left.
-
-    Every name is checked, also those that no pattern wants: a source with a hostile name is not to be trusted.
-    """
+    """What of a listing is the model. Raises `HostileName`, and `SourceNotFound` when nothing is left."""
     everything = sorted((item for item in objects if not _is_folder_marker(item)), key=lambda item: item.path)
-    layout.check_object_paths(item.path for item in everything)
     chosen = tuple(item for item in everything if _wanted(item.path, allow_patterns, ignore_patterns))
+    layout.check_object_paths(item.path for item in chosen)
     if not everything:
         raise SourceNotFound(f"{uri} holds no object")
     if not chosen:

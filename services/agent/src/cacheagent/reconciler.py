@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from cacheagent import planning
+from cacheagent import actions, planning
+from cacheagent.actions import Evict, Plan
 from cacheagent.adopting import adoptable_path
 from cacheagent.context import NodeContext
 from cacheagent.demand import Demand, demands
-from cacheagent.planning import Capacity, Evict, Model, Plan
+from cacheagent.planning import Capacity, Model
 from cacheagent.reporter import Reporter
 from cacheagent.status import CopyView, node_status, settled_storage
 from cacheagent.version import VERSION
@@ -227,23 +228,23 @@ class NodeReconciler:
                 logger.info("%s %s: %s", type(action).__name__, action.key, action.reason, extra={"key": action.key})
                 self._acted |= await self._on_disk(self._carry_out(action, situation.wanted)) is None
 
-    async def _carry_out(self, action: planning.Action, wanted: dict[str, Demand]) -> None:
+    async def _carry_out(self, action: actions.Action, wanted: dict[str, Demand]) -> None:
         match action:
-            case planning.MakeView(key):
+            case actions.MakeView(key):
                 await self._store.make_view(key)
-            case planning.RemoveView(key):
+            case actions.RemoveView(key):
                 await self._store.remove_view(key)
-            case planning.Resolve(key):
+            case actions.Resolve(key):
                 self._works.resolve(wanted[key])
-            case planning.Adopt(key, path):
+            case actions.Adopt(key, path):
                 self._works.adopt(wanted[key], path)
-            case planning.Fetch(key):
+            case actions.Fetch(key):
                 self._works.fetch(wanted[key])
-            case planning.Abandon(key):
+            case actions.Abandon(key):
                 await self._works.abandon(key)
-            case planning.Pause(key):
+            case actions.Pause(key):
                 await self._works.pause(key)
-            case planning.Discard(key, reason):
+            case actions.Discard(key, reason):
                 await self._store.retire(key)
                 self._tell("Warning", "CopyDiscarded", f"{key}: {reason}")
 
@@ -267,7 +268,7 @@ class NodeReconciler:
     async def _take_away(self, action: Evict) -> None:
         # Remembered first: after a crash between the two the copy is still here, and that is what counts then. An
         # orphan is forgotten instead: should its cache come again, it is a new one.
-        if action.reason != planning.NOT_ASSIGNED:
+        if action.reason != actions.NOT_ASSIGNED:
             self._memory.evict(action.key, action.reason, action.message)
             await self._memory.save()
         await self._store.retire(action.key)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from cacheagent.actions import Obstacle
 from cacheagent.demand import Demand
 from cacheagent.ledger import LedgerEntry
-from cacheagent.planning import Model, Obstacle, Work
+from cacheagent.planning import Model, Work
 from cacheagent.records import Record
 from cachecore.progress import bytes_text, copies_text
 from cachecore.quantity import format_bytes, format_time
