@@ -108,6 +108,17 @@ def test_nothing_goes_for_a_model_whose_source_was_not_listed() -> None:
     assert of(Resolve, decided) == ["b"]
 
 
+def test_nothing_goes_before_the_listing_though_the_node_is_full() -> None:
+    decided = decide(held("a", 50), held("b", 50), model("c", 50, value=9.0, listed=False, resolved=False))
+    assert of(Evict, decided) == []
+
+
+def test_an_eviction_says_for_whom() -> None:
+    decided = decide(held("a", 50), held("b", 50), model("c", 50, value=9.0))
+    (eviction,) = [action for action in decided.actions if isinstance(action, Evict)]
+    assert eviction.message == "room is needed for c within the limit of 100 B"
+
+
 def test_a_failing_source_keeps_no_room_from_others() -> None:
     broken = model("a", 60, value=9.0, listed=False, failed=True, retry_at_seconds=50.0)
     assert of(Fetch, decide(broken, model("b", 60))) == ["b"]

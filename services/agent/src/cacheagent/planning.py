@@ -130,8 +130,7 @@ def plan(
     actions += _pauses(known, waits)
     actions += [action for action in starts if not isinstance(action, Fetch)]
     fetches = [action for action in starts if isinstance(action, Fetch)]
-    evictions = _evictions(known, keep, capacity, fetches, policy)
-    actions += evictions
+    actions += _evictions(known, capacity, fetches, policy)
     actions += _affordable(known, capacity, fetches, waits)
     obstacles.update({key: obstacle for key, obstacle in waits.items() if key not in obstacles})
     retries = [model.retry_at_seconds for model in known if model.failed and model.retry_at_seconds > now]
@@ -280,9 +279,7 @@ def _start_rank(model: Model) -> tuple[bool, int, int, str]:
     return (not model.in_use, -model.priority, model.size_bytes, model.key)
 
 
-def _evictions(
-    models: list[Model], keep: set[str], capacity: Capacity, fetches: list[Fetch], policy: EvictionPolicy
-) -> list[Action]:
+def _evictions(models: list[Model], capacity: Capacity, fetches: list[Fetch], policy: EvictionPolicy) -> list[Action]:
     """Orphans go at once; the rest, least valuable first, when space is needed: from the high to the low watermark."""
     evictions: list[Action] = []
     taken_bytes = sum(model.size_bytes for model in models if model.held or model.damaged)
@@ -295,8 +292,11 @@ def _evictions(
     needed_bytes = taken_bytes + sum(fetch.reserve_bytes - by_key[fetch.key].reserved_bytes for fetch in fetches)
     if needed_bytes * 100 <= capacity.limit_bytes * capacity.high_watermark:
         return evictions
-    rest = [model for model in models if model.held and model.desired and model.key not in keep]
-    why = _why(fetches, by_key, capacity)
+    # Nothing goes for a model whose source has not been listed yet: it may not be there, or be too large.
+    certain = [model for model in models if model.held or model.listed or model.reserved_bytes]
+    keep, _ = _keep_set(certain, capacity)
+    rest = [model for model in certain if model.held and model.desired and model.key not in keep]
+    why = _why([model.name for model in certain if model.key in keep and not model.held], capacity)
     for model in sorted(rest, key=_rank, reverse=True):
         if needed_bytes * 100 <= capacity.limit_bytes * capacity.low_watermark:
             break
@@ -305,12 +305,11 @@ def _evictions(
     return evictions
 
 
-def _why(fetches: list[Fetch], by_key: dict[str, Model], capacity: Capacity) -> str:
+def _why(names: list[str], capacity: Capacity) -> str:
     limit = format_bytes(capacity.limit_bytes)
-    if not fetches:
-        return f"the models on this node exceed the high watermark of {limit}"
-    names = ", ".join(by_key[fetch.key].name for fetch in fetches)
-    return f"room is needed for {names} within the limit of {limit}"
+    if not names:
+        return f"the models on this node take more than the high watermark of {limit} allows"
+    return f"room is needed for {', '.join(names)} within the limit of {limit}"
 
 
 def _affordable(
