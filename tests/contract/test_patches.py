@@ -75,8 +75,9 @@ async def test_a_json_patch_whose_test_fails_changes_nothing(api: ContractApi) -
 
 async def test_a_json_patch_of_a_missing_path_is_invalid(api: ContractApi) -> None:
     await config_map(api, key="1")
-    with refused(422, "Invalid"):
+    with refused(422, "Invalid") as errors:
         await api.patch(CONFIG_MAP, "a", JSON_PATCH, [{"op": "remove", "path": "/data/other"}])
+    assert errors[0].message == "the server rejected our request due to an error in our request"
 
 
 async def test_a_json_patch_escapes_slashes_in_labels(api: ContractApi) -> None:

@@ -132,3 +132,10 @@ async def test_a_kind_without_status_has_no_such_path(api: ContractApi) -> None:
     await api.create(CONFIG_MAP, {"metadata": {"name": "a"}})
     with refused(404):
         await api.merge(CONFIG_MAP, "a", {"data": {}}, subresource="status")
+
+
+async def test_the_url_names_the_namespace(api: ContractApi) -> None:
+    before = await widget(api)
+    with refused(400, "BadRequest") as errors:
+        await api.verbs.update(WIDGET, "a", with_metadata(before, namespace="default"), namespace=api.namespace)
+    assert "the namespace of the object (default) does not match the namespace on the request" in errors[0].message

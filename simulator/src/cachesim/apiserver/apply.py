@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cachecore.errors import ApiError, Conflict
+from cachesim.apiserver.bodies import typed_body
 from cachesim.apiserver.context import Context
 from cachesim.apiserver.errors import bad_request, conflict, quote, with_details
 from cachesim.apiserver.fieldsets import FieldSet, Path, compare, display, is_keyed, item_key, leaves, value_key
@@ -13,7 +14,7 @@ from cachesim.apiserver.options import Answer, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.shapes import Shape
 from cachesim.apiserver.sharing import share
-from cachesim.apiserver.writes import Writer, typed_body
+from cachesim.apiserver.writes import Writer
 
 
 class Applier:

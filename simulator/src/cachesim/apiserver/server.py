@@ -7,6 +7,7 @@ from typing import Any
 from cachecore.ports import Runtime
 from cachesim.apiserver.admission import Admission, AdmissionCaller
 from cachesim.apiserver.binding import bind_pod
+from cachesim.apiserver.bodies import check_name
 from cachesim.apiserver.builtin import builtin_registry
 from cachesim.apiserver.context import Context
 from cachesim.apiserver.crd import Definitions
@@ -23,7 +24,7 @@ from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection, select
 from cachesim.apiserver.store import Store
 from cachesim.apiserver.watch import ServerWatch, WatchHub
-from cachesim.apiserver.writes import Writer, check_name
+from cachesim.apiserver.writes import Writer
 
 _NO_OPTIONS = WriteOptions()
 _NO_DELETE_OPTIONS = DeleteOptions()
@@ -166,7 +167,7 @@ class ApiServer:
     ) -> Answer:
         resource_type = self._served(resource_type)
         self._check_subresource(resource_type, subresource)
-        check_name(body, name)
+        check_name(body, name, namespace if resource_type.namespaced else "")
         return await self._writer.modify(
             resource_type,
             name,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from cachecore.errors import Conflict
 from cachesim.apiserver import kinds
+from cachesim.apiserver.bodies import check_name, request_namespace, typed_body
 from cachesim.apiserver.context import Attempt, Context
 from cachesim.apiserver.errors import (
     FieldError,
@@ -143,7 +144,7 @@ class Writer:
             raise with_details(
                 Conflict("resourceVersion should not be set on objects to be created", status_code=500, reason=""), {}
             )
-        metadata["namespace"] = _request_namespace(resource_type, metadata.get("namespace") or "", namespace)
+        metadata["namespace"] = request_namespace(resource_type, metadata.get("namespace") or "", namespace)
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = generated_name(metadata["generateName"], self._chance)
         for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"):
@@ -332,43 +333,6 @@ def gone_with_last_finalizer(item: JsonObject) -> bool:
         and not metadata.get("deletionGracePeriodSeconds")
         and not (item.get("kind") == "Namespace" and (item.get("spec") or {}).get("finalizers"))
     )
-
-
-def typed_body(resource_type: ResourceType, body: JsonObject) -> JsonObject:
-    """The body with apiVersion and kind: a built-in kind may leave them out, none may say other ones than its own."""
-    version, kind = body.get("apiVersion"), body.get("kind")
-    if not resource_type.custom and not (kind and version):
-        named = {"apiVersion": version or resource_type.api_version, "kind": kind or resource_type.kind}
-        return typed_body(resource_type, {**body, **named})
-    if not kind or not version:
-        missing = "Object 'Kind' is missing in" if not kind else "Object 'apiVersion' is missing in"
-        raise bad_request(f"{missing} the request body")
-    if version != resource_type.api_version:
-        raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version "
-            f"({resource_type.api_version})"
-        )
-    if kind != resource_type.kind:
-        raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({resource_type.kind})")
-    return body
-
-
-def check_name(body: JsonObject, name: str) -> None:
-    """The body's own name, where given, must be that of the URL."""
-    given = (body.get("metadata") or {}).get("name", name)
-    if given != name:
-        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-
-
-def _request_namespace(resource_type: ResourceType, given: str, requested: str) -> str:
-    if not resource_type.namespaced:
-        return ""
-    if given and requested and given != requested:
-        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-    namespace = requested or given
-    if not namespace:
-        raise bad_request("an empty namespace may not be set during creation")
-    return namespace
 
 
 def _tracks_generation(resource_type: ResourceType) -> bool:
