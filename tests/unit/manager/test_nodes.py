@@ -202,3 +202,40 @@ def test_a_cache_with_more_copies_than_nodes_says_so(cluster: Any) -> None:
         assert (await cluster.cache()).status.copies.total == 3
 
     cluster.run(test)
+
+
+def test_a_copy_moves_to_the_pod_and_the_old_one_goes_when_the_new_one_is_whole(cluster: Any) -> None:
+    async def test(cluster: Any) -> None:
+        await cluster.add_node("n1")
+        await cluster.add_group()
+        await cluster.add_cache(copies=1)
+        await cluster.settle()
+        await cluster.add_node("n2")
+        cluster.agents.states["n2", KEY] = CopyState.DOWNLOADING
+        await cluster.add_pod("server", URI, node="n2")
+        await cluster.settle()
+        assert [await cluster.listed(name) for name in ("n1", "n2")] == [["iris"], ["iris"]]
+        cluster.agents.states.clear()
+        cluster.agents.wake("n2")
+        await cluster.settle()
+        assert [await cluster.listed(name) for name in ("n1", "n2")] == [[], ["iris"]]
+
+    cluster.run(test)
+
+
+def test_a_copy_beyond_the_wanted_ones_stays_for_a_while_after_its_pod(cluster: Any) -> None:
+    async def test(cluster: Any) -> None:
+        await cluster.add_node("n1")
+        await cluster.add_node("n2")
+        await cluster.add_group()
+        await cluster.add_cache(copies=1)
+        for name in ("n1", "n2"):
+            await cluster.add_pod(f"server-{name}", URI, node=name)
+        await cluster.settle()
+        await cluster.client.delete(Pod, "server-n2", namespace="team-a", grace_period_seconds=0)
+        await cluster.settle(240)
+        assert await cluster.listed("n2") == ["iris"]
+        await cluster.settle(120)
+        assert [await cluster.listed(name) for name in ("n1", "n2")] == [["iris"], []]
+
+    cluster.run(test)

@@ -87,9 +87,12 @@ class CacheReconciler:
         refused = await self._keep_volumes(cache)
         problems += [Problem(reason="VolumeProblem", message=words, blocks=False) for words in refused]
         result = await self._show(cache, self._observe(cache, problems))
-        if refused and result.requeue_after_seconds is None:
-            return Result(requeue_after_seconds=_REFUSED_SECONDS)
-        return result
+        waits = (
+            result.requeue_after_seconds,
+            _REFUSED_SECONDS if refused else None,
+            self._placements.settles_in_seconds(request),
+        )
+        return Result(requeue_after_seconds=min((wait for wait in waits if wait is not None), default=None))
 
     # The end of a cache.
 

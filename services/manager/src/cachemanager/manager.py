@@ -55,7 +55,7 @@ class Manager:
         # The lease and events are not what the manager is measured by.
         self._plain_client = client
         self.fleet = Fleet(options.tolerated_taint_keys)
-        self._placements = Placements(self.fleet)
+        self._placements = Placements(self.fleet, runtime.monotonic)
         self._services = ServiceIndex()
         self._observers = Observers(runtime, self.client, self.fleet, self._placements, self._services, options)
         self._volumes = VolumeWriter(self.client, self._observers.volumes, self._observers.claims)

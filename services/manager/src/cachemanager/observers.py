@@ -149,6 +149,7 @@ class Observers:
     def _on_local_node(self, old: LocalModelNode | None, new: LocalModelNode | None) -> None:
         name = _either(old, new).name
         touched = self._fleet.put_local_node(name, new)
+        self._placements.reported(touched)
         if new is None or old is None:
             self.sink.nodes_now([name])
         self.sink.nodes_reported(_with_resync(touched.nodes, name, same=old is new))

@@ -76,8 +76,9 @@ def place_everywhere(candidates: Iterable[Candidate]) -> Placement:
 def place_copies(copies: int, size_bytes: int, seed: str, candidates: Iterable[Candidate]) -> Placement:
     """A cache with `copies`: that many nodes, and every node where a pod needs it.
 
-    In this order: nodes where a pod needs it, which were assigned and hold it, which were assigned, which hold it, with
+    In this order: nodes that were assigned and hold it, that were assigned, where a pod needs it, which hold it, with
     room for it, with the most free storage; ties by rendezvous hash of `seed`, so a lost node moves only its copies.
+    So a copy moves to where it is needed, and the old one goes only when the new one is whole.
     """
     usable: list[Candidate] = []
     refused: dict[str, str] = {}
@@ -94,9 +95,9 @@ def place_copies(copies: int, size_bytes: int, seed: str, candidates: Iterable[C
 
 def _rank(candidate: Candidate, size_bytes: int, seed: str) -> tuple[bool, bool, bool, bool, bool, int, bytes]:
     return (
-        not candidate.demanded,
         not (candidate.assigned and candidate.holds),
         not candidate.assigned,
+        not candidate.demanded,
         not candidate.holds,
         candidate.free_bytes < size_bytes,
         -candidate.free_bytes,
