@@ -24,6 +24,19 @@ logger = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 _REGISTER_RETRY_SECONDS = 1.0
+# What `kubectl get nodes` shows of a machine; the version is the one whose rules the API server follows.
+_NODE_INFO = {
+    "machineID": "",
+    "systemUUID": "",
+    "bootID": "",
+    "kernelVersion": "stand-in",
+    "osImage": "stand-in",
+    "containerRuntimeVersion": "stand-in://1",
+    "kubeletVersion": "v1.36.3+localmodel",
+    "kubeProxyVersion": "",
+    "operatingSystem": "linux",
+    "architecture": "amd64",
+}
 _CAPACITY = {"cpu": "8", "memory": "32Gi", "pods": "110"}
 
 
@@ -210,4 +223,5 @@ def node_status(node: NodeResource, options: NodeOptions, now: float) -> JsonObj
         ],
         "capacity": dict(options.capacity),
         "allocatable": dict(options.capacity),
+        "nodeInfo": _NODE_INFO,
     }
