@@ -191,3 +191,31 @@ def test_an_empty_new_disk_of_another_size_is_believed(rig: NodeRig) -> None:
     rig.disk = FakeDisk(500)
     rig.settle()
     assert rig.state(iris) == "InsufficientStorage"
+
+
+def test_a_killed_agent_writes_nothing_any_more(rig: NodeRig) -> None:
+    iris = rig.model("iris", size_bytes=800)
+    rig.assign(iris)
+
+    async def scenario() -> int:
+        rig.start()
+        await rig.sleep(0.2)
+        rig.kill()
+        await rig.sleep(0.1)
+        before = rig.mover.bytes_moved
+        await rig.sleep(60)
+        return rig.mover.bytes_moved - before
+
+    assert rig.run(scenario) == 0
+
+
+def test_a_use_while_the_agent_was_away_is_remembered(rig: NodeRig) -> None:
+    iris = rig.model("iris")
+    rig.assign(iris)
+    rig.settle(30)
+    rig.start_pod("pod", iris)
+    rig.settle(30)
+    rig.stop_pod("pod")
+    status = rig.status(iris)
+    assert status is not None
+    assert status.last_used_time is not None

@@ -73,11 +73,12 @@ class Agent:
             tell=self._tell,
             changed=self._changed,
         )
+        self._works = Works(context, object_stores, part_mover)
         reconciler = NodeReconciler(
             context,
             nodes=self._nodes,
             pods=self._pods,
-            works=Works(context, object_stores, part_mover),
+            works=self._works,
             reporter=Reporter(runtime, client, context.metrics, progress_seconds=options.progress_seconds),
         )
         self._controller = Controller(runtime, "agent", reconciler, metrics=ControllerMetrics(registry))
@@ -95,7 +96,10 @@ class Agent:
         group.spawn(self._recorder.run(), name="events")
         group.spawn(self._sweep(), name="trash")
         group.spawn(self._reconcile(), name="reconcile")
-        await group.join()
+        try:
+            await group.join()
+        finally:
+            self._works.stop()
 
     async def _reconcile(self) -> None:
         # Without the pods a copy that is in use would look idle, without the node every copy like an orphan.

@@ -30,7 +30,11 @@ class Memory:
         return self._changed
 
     async def load(self) -> None:
+        """Read the ledger; what was noted before it was known is added to it."""
+        uses = {key: self.entry(key).usage.last_used_seconds for key in self._touched}
         self._ledger = await ledger.load(self._store.disk)
+        for key, when in uses.items():
+            self.use(key, when)
 
     def entry(self, key: str) -> LedgerEntry:
         return self._ledger.entries.get(key) or LedgerEntry()

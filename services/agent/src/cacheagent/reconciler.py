@@ -220,13 +220,14 @@ class NodeReconciler:
                 self._records.change(record.key, evicting=None)
 
     async def _apply(self, node: LocalModelNode, plan: Plan, situation: Situation) -> None:
-        evictions = [action for action in plan.actions if isinstance(action, Evict)]
-        if evictions:
-            await self._evict(node, plan, evictions)
+        # Evictions come last: they wait for the API server, and nothing else should wait for it with them.
         for action in plan.actions:
             if not isinstance(action, Evict):
                 logger.info("%s %s: %s", type(action).__name__, action.key, action.reason, extra={"key": action.key})
                 self._acted |= await self._on_disk(self._carry_out(action, situation.wanted)) is None
+        evictions = [action for action in plan.actions if isinstance(action, Evict)]
+        if evictions:
+            await self._evict(node, plan, evictions)
 
     async def _carry_out(self, action: actions.Action, wanted: dict[str, Demand]) -> None:
         match action:

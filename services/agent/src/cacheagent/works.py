@@ -6,7 +6,7 @@ Each ends by changing the record of its key and asking for a reconcile; the plan
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cacheagent.adopting import NotTheModel, adopt
@@ -53,13 +53,18 @@ class Works:
         return frozenset(record.key for record in self._records if record.work is not Work.NONE)
 
     def resolve(self, demand: Demand) -> None:
-        self._start(demand, Work.RESOLVING, self._resolve(demand))
+        self._start(demand, Work.RESOLVING, lambda: self._resolve(demand))
 
     def adopt(self, demand: Demand, path: str) -> None:
-        self._start(demand, Work.ADOPTING, self._adopt(demand, path))
+        self._start(demand, Work.ADOPTING, lambda: self._adopt(demand, path))
 
     def fetch(self, demand: Demand) -> None:
-        self._start(demand, Work.TRANSFERRING, self._fetch(demand))
+        self._start(demand, Work.TRANSFERRING, lambda: self._fetch(demand))
+
+    def stop(self) -> None:
+        """The agent ends: nothing of it may go on."""
+        for key in sorted(self._tasks):
+            self._tasks[key].cancel()
 
     async def pause(self, key: str) -> None:
         """Stop what runs for the key; what is downloaded so far stays, to be resumed."""
@@ -81,7 +86,7 @@ class Works:
         await self.pause(key)
         await self._store.drop_staging(key)
 
-    def _start(self, demand: Demand, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _start(self, demand: Demand, work: Work, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._records.change(
             demand.key,
             work=work,
@@ -90,13 +95,13 @@ class Works:
             rate=0.0,
             began_seconds=self._runtime.monotonic(),
         )
-        guarded = self._guarded(demand, work, coroutine)
+        guarded = self._guarded(demand, work, begin)
         self._tasks[demand.key] = self._runtime.spawn(guarded, name=f"{work.value}-{demand.key}")
 
-    async def _guarded(self, demand: Demand, work: Work, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, demand: Demand, work: Work, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Whatever happens but a cancellation, the key has its work behind it and the plan is made again."""
         try:
-            await coroutine
+            await begin()
         except LocalModelError as error:
             self._failed(demand, work, _reason(error), str(error))
         except Exception as error:
