@@ -89,6 +89,25 @@ def test_a_kubeconfig_is_private_and_whole(tmp_path: Path) -> None:
     assert content["users"][0]["user"] == {"token": "secret"}
 
 
+def test_a_kubeconfig_of_an_earlier_cluster_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    for token in ("old", "new"):
+        write_kubeconfig(path, url="https://127.0.0.1:1", authority=b"pem", user="ada", token=token)
+    assert "token: new" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["contexts: [{name: production}]", "contexts: [{name: localmodel}, {name: production}]", "{", "plain text", "a: b"],
+)
+def test_somebody_elses_file_is_left_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(content)
+    with pytest.raises(InvalidInput, match="not of a local cluster"):
+        write_kubeconfig(path, url="https://127.0.0.1:1", authority=b"pem", user="ada", token="secret")
+    assert path.read_text() == content
+
+
 def test_a_kubeconfig_that_cannot_be_written_is_named() -> None:
     with pytest.raises(InvalidInput, match="/proc/none"):
         write_kubeconfig(Path("/proc/none"), url="", authority=b"", user="ada", token="")

@@ -19,7 +19,7 @@ from cachecore.ports import ClusterClient, Runtime, Task
 from cachecore.resources.core import Node
 from cachecore.resources.meta import JsonObject
 from cachesim.apiserver import ApiServer, InMemoryClient, WriteOptions
-from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller
+from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller, ServiceAddress
 from cachesim.apiserver.http.server import bind
 from cachesim.binder.binder import VolumeBinder
 from cachesim.definitions import load_definitions
@@ -43,6 +43,7 @@ from cachesim.scheduler.scheduler import Scheduler
 # Pods of a deleted node go soon: a person is watching.
 _LIFECYCLE = LifecycleOptions(period_seconds=1.0, orphan_seconds=2.0)
 _ADMIN = "admin"
+_WEBHOOK_SERVICE = "localmodel-webhook"
 _LOGGED = ("cachecore", "cachesim", "uvicorn")
 
 
@@ -70,6 +71,7 @@ class LocalCluster:
         self._services: dict[str, ServiceProcess] = {}
         self._nodes: dict[str, LocalNode] = {}
         self._node_options = NodeOptions()
+        self._webhook_port = 0
 
     async def __aenter__(self) -> Self:
         if self.options.nodes < 0:
@@ -196,7 +198,7 @@ class LocalCluster:
         return service
 
     async def _start_api(self) -> None:
-        caller = await self._stack.enter_async_context(HttpsAdmissionCaller())
+        caller = await self._stack.enter_async_context(HttpsAdmissionCaller(self._find_service))
         # Every user has a token of his own, and may do everything.
         users = (_ADMIN, "manager", "webhook", "agent")
         self._tokens = {user: secrets.token_urlsafe(24) for user in users}
@@ -219,6 +221,8 @@ class LocalCluster:
         self.client = self._client("localmodel")
         self.kubeconfig = absolute_path(self.options.kubeconfig or str(self.state / "kubeconfig"))
         self._write_kubeconfig(self.kubeconfig, _ADMIN)
+        # Of no use to anybody once the server is gone.
+        self._stack.callback(self.kubeconfig.unlink, missing_ok=True)
         for user in users[1:]:
             self._write_kubeconfig(self._state.kubeconfig(user), user)
 
@@ -239,7 +243,7 @@ class LocalCluster:
         ports = ServicePorts(status=self._reserve_port(), webhook=self._reserve_port())
         certificate: ServerCertificate = make_certificate(
             self.state / "certificates" / "webhook",
-            (commands.ADDRESS, "localhost", f"localmodel-webhook.{SYSTEM_NAMESPACE}.svc"),
+            (commands.ADDRESS, "localhost", f"{_WEBHOOK_SERVICE}.{SYSTEM_NAMESPACE}.svc"),
             now=datetime.datetime.now(datetime.UTC),
         )
         manager_ports = ServicePorts(status=self._reserve_port())
@@ -250,6 +254,7 @@ class LocalCluster:
             "webhook", commands.webhook(self._state.kubeconfig("webhook"), ports, level, certificate), ports
         )
         self._stack.push_async_callback(_stop_all, [self.manager, self.webhook])
+        self._webhook_port = ports.webhook
         url = f"https://{commands.ADDRESS}:{ports.webhook}"
         for content in objects.webhook_configurations(url, certificate.authority):
             await self.apply(content)
@@ -303,6 +308,12 @@ class LocalCluster:
         if name not in self._services:
             raise NotFound(f"there is no {name}; there are: {', '.join(self._services)}")
         return self._services[name]
+
+    def _find_service(self, namespace: str, name: str, _port: int) -> ServiceAddress | None:
+        """Where the webhook's Service is, for configurations that name it as when it is deployed."""
+        if (namespace, name) != (SYSTEM_NAMESPACE, _WEBHOOK_SERVICE) or not self._webhook_port:
+            return None
+        return ServiceAddress(host=commands.ADDRESS, port=self._webhook_port)
 
     def _running_root(self, node: str) -> Path | None:
         return self._state.node_root(node) if node in self._nodes else None

@@ -16,8 +16,9 @@ _NAME = "localmodel"
 def write_kubeconfig(path: Path, *, url: str, authority: bytes, user: str, token: str) -> None:
     """Readable by its owner alone, as it holds a token. `authority` is the PEM of who signed the server's certificate.
 
-    Raises InvalidInput when it can't be written.
+    Raises InvalidInput when it can't be written, or is already there and has other clusters in it.
     """
+    _refuse_foreign(path)
     cluster = {"server": url, "certificate-authority-data": base64.b64encode(authority).decode()}
     content = {
         "apiVersion": "v1",
@@ -35,3 +36,19 @@ def write_kubeconfig(path: Path, *, url: str, authority: bytes, user: str, token
             file.write(text)
     except OSError as error:
         raise InvalidInput(f"cannot write the kubeconfig {path}: {error.strerror}") from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A file of an earlier local cluster is replaced; anybody else's may be all that he has."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError:
+        return
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = {"contexts": None}
+    if not content:
+        return
+    contexts = content.get("contexts") if isinstance(content, dict) else None
+    names = [entry.get("name") for entry in contexts or [None] if isinstance(entry, dict)]
+    if names != [_NAME]:
+        raise InvalidInput(f"{path} is there already, and not of a local cluster: choose another --kubeconfig")
