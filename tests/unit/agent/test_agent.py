@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from cacheagent.testing import NodeRig
 from cachecore.names import storage_key
-from cachecore.resources.serving import CopyState, ModelStatusValue
+from cachecore.resources.serving import CopyState, Eviction, EvictionPolicy, ModelStatusValue
 from cachecore.store import layout
 
 
@@ -140,3 +141,45 @@ def test_a_model_that_can_never_fit_evicts_nothing(rig: NodeRig) -> None:
     rig.run(scenario)
     assert rig.state(iris) is CopyState.DOWNLOADED
     assert (rig.state(huge), rig.reason(huge)) == ("InsufficientStorage", "ModelLargerThanLimit")
+
+
+@pytest.mark.parametrize(
+    "policy, goes",
+    [(EvictionPolicy.LRU, "small"), (EvictionPolicy.GREEDY_DUAL_SIZE, "large"), (EvictionPolicy.LFU, "large")],
+)
+def test_the_policy_decides_what_goes(rig: NodeRig, policy: EvictionPolicy, goes: str) -> None:
+    rig.policy = msgspec.structs.replace(rig.policy, eviction=Eviction(policy=policy))
+    small, large, new = rig.model("small", 300), rig.model("large", 600), rig.model("new", 290)
+
+    async def scenario() -> None:
+        rig.start()
+        rig.assign(small)
+        await rig.sleep(20)
+        rig.assign(small, large)
+        await rig.sleep(20)
+        rig.assign(small, large, new)
+        await rig.sleep(20)
+
+    rig.run(scenario)
+    gone = [entry.model_name for entry in (small, large, new) if rig.state(entry) is CopyState.EVICTED]
+    assert gone == [goes]
+
+
+def test_what_a_pod_waits_for_interrupts_other_downloads(rig: NodeRig) -> None:
+    rig.policy = msgspec.structs.replace(rig.policy, limit=20_000, max_concurrent_downloads=1)
+    huge, urgent = rig.model("huge", size_bytes=10_000), rig.model("urgent", size_bytes=400)
+    rig.assign(huge)
+
+    async def scenario() -> None:
+        rig.start()
+        await rig.sleep(2)
+        rig.start_pod("pod", urgent)
+        rig.assign(huge, urgent)
+        await rig.sleep(1)
+        assert (rig.state(urgent), rig.state(huge)) == ("Downloaded", "Downloading")
+        await rig.sleep(30)
+
+    rig.run(scenario)
+    assert rig.published(huge) == rig.expected(huge)
+    # What was on its way when it was interrupted is all that was fetched twice.
+    assert rig.mover.bytes_moved <= 10_400 + 2 * 8

@@ -17,10 +17,10 @@ def worth(policy: EvictionPolicy, usage: Usage, *, size_bytes: int = 100 * MIB, 
     return value(policy, usage, size_bytes=size_bytes, now=now)
 
 
-def history(*times: float, arrival: float = 0.0, size_bytes: int = 100 * MIB, inflation: float = 0.0) -> Usage:
-    usage = arrived(arrival, size_bytes=size_bytes, inflation=inflation)
+def history(*times: float, arrival: float = 0.0, inflation: float = 0.0) -> Usage:
+    usage = arrived(arrival, inflation=inflation)
     for time in times:
-        usage = used(usage, time, size_bytes=size_bytes, inflation=inflation)
+        usage = used(usage, time, inflation=inflation)
     return usage
 
 
@@ -44,14 +44,15 @@ def test_lfu_forgets_with_time() -> None:
 
 @pytest.mark.parametrize("policy", [GREEDY, LFU])
 def test_small_models_are_worth_more_by_the_byte(policy: EvictionPolicy) -> None:
-    small = worth(policy, history(10.0, size_bytes=MIB), size_bytes=MIB)
-    assert small > worth(policy, history(10.0, size_bytes=1000 * MIB), size_bytes=1000 * MIB)
+    small = worth(policy, history(10.0), size_bytes=MIB)
+    assert small > worth(policy, history(10.0), size_bytes=1000 * MIB)
 
 
 def test_greedy_dual_size_ages_what_is_not_used() -> None:
-    victim = history(10.0, size_bytes=MIB)
-    inflation = inflated(0.0, victim)
-    assert worth(GREEDY, history(20.0, size_bytes=1000 * MIB, inflation=inflation)) > worth(GREEDY, victim)
+    victim = history(10.0)
+    inflation = inflated(0.0, victim, size_bytes=MIB)
+    large_but_used = worth(GREEDY, history(20.0, inflation=inflation), size_bytes=1000 * MIB)
+    assert large_but_used > worth(GREEDY, victim, size_bytes=MIB)
 
 
 @pytest.mark.parametrize("policy", list(EvictionPolicy))
@@ -63,4 +64,4 @@ def test_a_use_never_makes_a_model_worth_less(policy: EvictionPolicy) -> None:
 
 def test_a_clock_that_falls_back_reorders_nothing() -> None:
     before = history(100.0)
-    assert used(before, 50.0, size_bytes=MIB, inflation=0.0).last_used_seconds == 100.0
+    assert used(before, 50.0, inflation=0.0).last_used_seconds == 100.0

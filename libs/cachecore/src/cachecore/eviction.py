@@ -22,13 +22,14 @@ LOAD_BYTES_PER_SECOND = 200e6
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """One model's history on one node. Times are Unix seconds.
 
-    `frequency` is the decayed count of uses as of `last_used_seconds`; `credit` is what GreedyDualSize gave it then.
+    `frequency` is the decayed count of uses as of `last_used_seconds`; `inflation` is what the clock of GreedyDualSize
+    showed at the last use.
     """
 
     arrived_seconds: float = 0.0
     last_used_seconds: float = 0.0
     frequency: float = 0.0
-    credit: float = 0.0
+    inflation: float = 0.0
 
     @property
     def recency_seconds(self) -> float:
@@ -41,19 +42,19 @@ def load_seconds(size_bytes: int) -> float:
     return LOAD_OVERHEAD_SECONDS + size_bytes / LOAD_BYTES_PER_SECOND
 
 
-def arrived(now: float, *, size_bytes: int, inflation: float) -> Usage:
-    """The history of a model that the node has just been asked to hold."""
-    return Usage(arrived_seconds=now, credit=_credit(size_bytes, inflation))
+def arrived(now: float, *, inflation: float) -> Usage:
+    """The history of a model that the node has just been asked to hold; its size may not be known yet."""
+    return Usage(arrived_seconds=now, inflation=inflation)
 
 
-def used(usage: Usage, now: float, *, size_bytes: int, inflation: float) -> Usage:
+def used(usage: Usage, now: float, *, inflation: float) -> Usage:
     """The history after one more use. A clock that fell back changes no order: time here never falls."""
     moment = max(now, usage.last_used_seconds)
     return msgspec.structs.replace(
         usage,
         last_used_seconds=moment,
         frequency=_decayed(usage, moment) + 1.0,
-        credit=_credit(size_bytes, inflation),
+        inflation=max(inflation, usage.inflation),
     )
 
 
@@ -63,21 +64,21 @@ def value(policy: EvictionPolicy, usage: Usage, *, size_bytes: int, now: float) 
         case EvictionPolicy.LRU:
             return usage.recency_seconds
         case EvictionPolicy.GREEDY_DUAL_SIZE:
-            return usage.credit
+            return _credit(usage, size_bytes)
         case EvictionPolicy.LFU:
             # An arrival is worth a little, so that a new model has its chance.
             hits = _decayed(usage, max(now, usage.recency_seconds)) + _decay(usage.arrived_seconds, now)
             return hits * load_seconds(size_bytes) / max(size_bytes, 1)
 
 
-def inflated(inflation: float, victim: Usage) -> float:
+def inflated(inflation: float, victim: Usage, *, size_bytes: int) -> float:
     """GreedyDualSize's clock after an eviction: what stays is worth at least as much as what went."""
-    return max(inflation, victim.credit)
+    return max(inflation, _credit(victim, size_bytes))
 
 
-def _credit(size_bytes: int, inflation: float) -> float:
+def _credit(usage: Usage, size_bytes: int) -> float:
     """Seconds of loading saved per byte kept, on top of the clock; scaled to MiB to keep the sums exact enough."""
-    return inflation + load_seconds(size_bytes) * 2**20 / max(size_bytes, 1)
+    return usage.inflation + load_seconds(size_bytes) * 2**20 / max(size_bytes, 1)
 
 
 def _decayed(usage: Usage, now: float) -> float:

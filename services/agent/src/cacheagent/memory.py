@@ -55,7 +55,6 @@ class Memory:
             held = self._store.held.get(key)
             usage = eviction.arrived(
                 self._runtime.now() if held is None else held.published_time,
-                size_bytes=0 if held is None else held.size_bytes,
                 inflation=self._ledger.inflation,
             )
             if held is not None and held.last_used_time > held.published_time:
@@ -67,7 +66,7 @@ class Memory:
         entry = self.entry(key)
         if when <= entry.usage.last_used_seconds:
             return
-        usage = eviction.used(entry.usage, when, size_bytes=entry.size_bytes, inflation=self._ledger.inflation)
+        usage = eviction.used(entry.usage, when, inflation=self._ledger.inflation)
         self._put(key, msgspec.structs.replace(entry, usage=usage))
         self._touched[key] = None
 
@@ -79,7 +78,7 @@ class Memory:
 
     def evict(self, key: str, reason: str, message: str) -> None:
         entry = self.entry(key)
-        inflation = eviction.inflated(self._ledger.inflation, entry.usage)
+        inflation = eviction.inflated(self._ledger.inflation, entry.usage, size_bytes=entry.size_bytes)
         self._ledger = msgspec.structs.replace(self._ledger, inflation=inflation)
         # A use that was noted with a clock ahead of ours must not undo the eviction at once.
         when = max(self._runtime.now(), entry.usage.last_used_seconds)
