@@ -109,8 +109,10 @@ def test_the_command_gives_the_same_hash_in_other_processes(short_file: pathlib.
 
 
 def test_a_typo_is_one_line_and_exit_code_2(short_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    short_file.write_text(short_file.read_text().replace("storageLimit", "storageLimt"))
+    text = short_file.read_text().replace("storageLimit", "storageLimt")
+    short_file.write_text(text)
+    line = text[: text.index("storageLimt")].count("\n") + 1
     done = _run_command(short_file, tmp_path / "never.json", "0")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"localmodel simulate: {short_file}:11: unknown field 'storageLimt'")
+    assert done.stderr.startswith(f"localmodel simulate: {short_file}:{line}: unknown field 'storageLimt'")
     assert done.stderr.count("\n") == 1
