@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,9 +23,7 @@ _LONGEST_RESTART_SECONDS = 10.0
 _HEALTHY_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _STOP_GRACE_SECONDS = 5.0
-_PARENT_DEATH_SIGNAL = 1
-# Looked up here: between fork and exec nothing may be imported.
-_libc = ctypes.CDLL(None)
+_LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
 class ServiceFailed(LocalModelError):
@@ -120,9 +118,9 @@ class ServiceProcess:
         return tail(self.log_path, lines)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        parent = os.getpid()
         with self.log_path.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())),
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -131,7 +129,6 @@ class ServiceProcess:
                 pass_fds=self._inherited,
                 # A Ctrl-C in the terminal is for the cluster, which then stops its services in order.
                 start_new_session=True,
-                preexec_fn=lambda: die_with_parent(parent),
             )
         self._starts += 1
         return self._process
@@ -155,13 +152,6 @@ class ServiceProcess:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
-
-
-def die_with_parent(parent: int) -> None:
-    """In the child, before it becomes the service: SIGKILL when the cluster ends, however it ends."""
-    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(137)
 
 
 def describe_exit(code: int) -> str:
