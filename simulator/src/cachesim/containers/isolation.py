@@ -28,16 +28,17 @@ def launcher_command(
     root: str,
     mounts: tuple[tuple[str, str, bool], ...],
     argv: tuple[str, ...],
-    env: dict[str, str],
     working_dir: str = "",
 ) -> tuple[str, ...]:
-    """The command that becomes `argv` with those mounts, as a child of this process."""
+    """The command that becomes `argv` with those mounts, as a child of this process, with the environment it is given.
+
+    Variables are no part of it: they hold secrets, and a command line is for all to see.
+    """
     specification = {
         "root": "" if isolation is Isolation.LINKS else root,
         "user_namespace": isolation is Isolation.USER_NAMESPACE,
         "mounts": mounts,
         "argv": argv,
-        "env": env,
         "working_dir": working_dir,
         "parent": os.getpid(),
     }
@@ -51,10 +52,10 @@ def _works(isolation: Isolation) -> bool:
         root.mkdir()
         source.mkdir()
         command = launcher_command(
-            isolation, root=str(root), mounts=((str(source), "/localmodel-probe", True),), argv=("true",), env=os_path()
+            isolation, root=str(root), mounts=((str(source), "/localmodel-probe", True),), argv=("true",)
         )
         try:
-            ended = subprocess.run(command, capture_output=True, check=False, timeout=_PROBE_SECONDS)
+            ended = subprocess.run(command, capture_output=True, check=False, timeout=_PROBE_SECONDS, env=os_path())
         except (OSError, subprocess.TimeoutExpired):
             return False
         return ended.returncode == 0

@@ -3,7 +3,7 @@
     python -I -S launcher.py SPECIFICATION
 
 The specification is a Python literal: `root` (an empty directory, "" for no namespace of its own), `user_namespace`,
-`mounts` [(source, target, read_only)], `argv`, `env`, `working_dir`, `parent`. The root is a tmpfs of bind mounts of
+`mounts` [(source, target, read_only)], `argv`, `working_dir`, `parent`; the environment is passed on. The root is a tmpfs of bind mounts of
 this machine's directories, so that a mount target that isn't there can be made without leaving a trace; it can't be
 reached from outside, and goes with its last process. Only what starts fast is imported: each pod waits for this.
 """
@@ -125,8 +125,7 @@ def main(specification: dict[str, Any]) -> int:
         os.chdir(specification["working_dir"] or "/")
         # After the namespaces: a change of credentials would take the signal off.
         die_with_parent(specification["parent"])
-        environment = specification["env"]
-        os.execvpe(specification["argv"][0], specification["argv"], environment)  # noqa: S606 - becoming it is the point
+        os.execvp(specification["argv"][0], specification["argv"])  # noqa: S606 - becoming it is the point
     except OSError as error:
         sys.stderr.write(f"cannot start the container: {error}\n")
         return 125

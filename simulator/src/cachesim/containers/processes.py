@@ -69,20 +69,21 @@ class LocalProcesses:
             root=str(scratch),
             mounts=mounts,
             argv=argv,
-            env=environment,
             working_dir=start.working_dir,
         )
         log = self.real_path(start.log_path or f"/var/log/pods/{start.pod_uid}/{start.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         # Shielded: a start that is given up halfway would leave a process that nobody knows.
-        return await asyncio.shield(self._spawn(command, log, scratch))
+        return await asyncio.shield(self._spawn(command, environment, log, scratch))
 
     def kill_all(self) -> None:
         self._power_cuts += 1
         for container in list(self._running.values()):
             container.kill()
 
-    async def _spawn(self, command: tuple[str, ...], log: Path, scratch: Path) -> LocalContainer:
+    async def _spawn(
+        self, command: tuple[str, ...], environment: dict[str, str], log: Path, scratch: Path
+    ) -> LocalContainer:
         power_cuts = self._power_cuts
         with log.open("ab") as output:
             try:
@@ -91,7 +92,7 @@ class LocalProcesses:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    env={},
+                    env=environment,
                     start_new_session=True,
                 )
             except OSError as error:
@@ -113,10 +114,12 @@ class LocalContainer:
         self._log = log
         self._scratch = scratch
         self._running = running
+        self._ended = False
 
     async def wait(self) -> int:
         code = await self._process.wait()
         self.kill()
+        self._ended = True
         self._running.pop(self._process.pid, None)
         shutil.rmtree(self._scratch, ignore_errors=True)
         return code if code >= 0 else 128 - code
@@ -138,6 +141,9 @@ class LocalContainer:
 
     def kill(self) -> None:
         """SIGKILL to the whole group: children that outlive their parent too."""
+        if self._ended:
+            # The number may be another one's by now.
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

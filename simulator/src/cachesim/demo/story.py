@@ -25,7 +25,8 @@ MODEL_NAME = "demo-llm"
 LEAST_NODES = 2
 _FILLERS = 3
 _SLOW_FILES = 8
-_LOG_LINES = 4
+_LOG_LINES = 200
+_MOST_COMPLAINTS = 4
 
 Step = tuple[str, str, Callable[[Stage], Awaitable[str]]]
 
@@ -152,11 +153,30 @@ class Story:
         self.report.evictions = stage.view.evictions
 
     def _point_at_logs(self, cluster: LocalCluster) -> None:
-        """The last words of each part, and where there is more."""
+        """What the parts have complained of last, and where there is more."""
         for name in ("manager", "webhook", *(f"agent-{node}" for node in cluster.nodes)):
-            for line in cluster.logs(name, lines=_LOG_LINES).splitlines():
-                self._screen.note(f"{name}: {line[:240]}")
-        self._screen.note(f"the logs are in {cluster.state}/logs; with --keep they stay, and the cluster with them")
+            for complaint in complaints(cluster.logs(name, lines=_LOG_LINES)):
+                self._screen.note(f"{name}: {complaint}")
+        self._screen.note(f"logs: {cluster.state}/logs; --state DIR keeps them, --keep keeps the cluster")
+
+
+def complaints(log: str) -> list[str]:
+    """The last warnings and errors of a log of JSON lines; what is no JSON, such as a traceback, counts as one."""
+    found = []
+    for line in log.splitlines():
+        try:
+            record = msgspec.json.decode(line, type=_LogRecord)
+        except msgspec.DecodeError:
+            found.append(line)
+            continue
+        if record.level in ("warning", "error", "critical"):
+            found.append(f"{record.level}: {record.message}")
+    return found[-_MOST_COMPLAINTS:]
+
+
+class _LogRecord(msgspec.Struct, frozen=True):
+    level: str = ""
+    message: str = ""
 
 
 def check_options(options: DemoOptions) -> None:
