@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,13 +20,18 @@ from cachecore.resources.meta import ObjectMeta
 from cachecore.resources.serving import LocalModelInfo, LocalModelNode, LocalModelNodeSpec, NodeStoragePolicy
 from cachecore.store import layout
 from cachecore.store.digest import digest_of_contents
-from cachesim.localcluster.cluster import LocalCluster, free_port
+from cachesim.localcluster.cluster import LocalCluster
 from cachesim.localcluster.options import LocalClusterOptions
 
 NODE = "node-1"
 MODEL = LocalModelInfo(source_model_uri="s3://models/iris", model_name="iris")
 KEY = storage_key(MODEL.source_model_uri)
 CONTENTS = {"weights.bin": os.urandom(72 * 2**20), "config.json": b"{}", "sub/empty": b""}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 class Bench:

@@ -26,7 +26,7 @@ from cachecore.names import pod_keys
 from cachecore.ports import DiskUsage
 from cachecore.quantity import quantity_bytes
 from cachecore.resources.core import Pod
-from cachecore.resources.serving import LocalModelNode, NodeStoragePolicy, NodeStorageStatus
+from cachecore.resources.serving import LocalModelInfo, LocalModelNode, NodeStoragePolicy, NodeStorageStatus
 from cachecore.store import layout
 
 logger = logging.getLogger(__name__)
@@ -75,6 +75,9 @@ class NodeReconciler:
         self._disk_problem: DiskError | None = None
         self._unreadable: DiskError | None = None
         self._acted = False
+        # Grouped again only when the spec is another one.
+        self._demands_of: tuple[LocalModelInfo, ...] = ()
+        self._demands: dict[str, Demand] = {}
 
     async def reconcile(self, request: str) -> Result:
         """Raises `ApiError` when the API server doesn't answer; a broken disk is no error but a state."""
@@ -102,9 +105,11 @@ class NodeReconciler:
         self._forget_evictions_but(plan)
         await self._apply(node, plan, situation)
         self._memory.forget([*situation.wanted, *self._store.keys])
+        unchanged: Situation | None = situation if not plan.actions else None
         if self._memory.due_in_seconds(self._options.remember_seconds) == 0.0:
             await self._on_disk(self._memory.save())
-        due = await self._report(node, plan)
+            unchanged = None
+        due = await self._report(node, plan, unchanged)
         wake = plan.wake_at_seconds - self._runtime.monotonic() if plan.wake_at_seconds else None
         return self._again([due, wake])
 
@@ -124,7 +129,9 @@ class NodeReconciler:
 
     def _situation(self, node: LocalModelNode) -> Situation:
         """All that a plan needs, as it is at this moment."""
-        wanted = demands(node.spec.local_models)
+        if self._demands_of is not node.spec.local_models:
+            self._demands_of, self._demands = node.spec.local_models, demands(node.spec.local_models)
+        wanted = self._demands
         policy = node.spec.storage or NodeStoragePolicy(limit=self._usage.total_bytes)
         self._memory.meet(wanted)
         self._forget_failures(wanted)
@@ -292,8 +299,9 @@ class NodeReconciler:
             if key not in self._store.views:
                 await self._on_disk(self._store.make_view(key))
 
-    async def _report(self, node: LocalModelNode, plan: Plan) -> float | None:
-        situation = self._situation(node)
+    async def _report(self, node: LocalModelNode, plan: Plan, situation: Situation | None = None) -> float | None:
+        """Write the status; `situation` is what it is made of, if nothing can have changed since it was looked at."""
+        situation = situation or self._situation(node)
         newest = self._reporter.newest(node)
         views = [
             CopyView(

@@ -13,14 +13,14 @@ from cacheagent.adapters.local_store import LocalStore
 from cachecore.errors import UnsupportedScheme
 from cachecore.ports import Credentials, ObjectInfo, ObjectStore
 
-# The module that a scheme needs, and the extra of this distribution that brings it.
+# The module that a scheme needs.
 DRIVERS = {
-    "s3": ("s3fs", "s3"),
-    "gs": ("gcsfs", "gs"),
-    "abfs": ("adlfs", "azure"),
-    "hf": ("huggingface_hub", "hf"),
-    "http": ("aiohttp", "http"),
-    "https": ("aiohttp", "http"),
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "abfs": "adlfs",
+    "hf": "huggingface_hub",
+    "http": "aiohttp",
+    "https": "aiohttp",
 }
 
 
@@ -63,9 +63,7 @@ class DriverStores:
 
     def _make(self, scheme: str, credentials: Credentials) -> ClosableStore:
         if scheme not in available_schemes():
-            hint = ""
-            if scheme in DRIVERS:
-                hint = f"; pip install 'localmodel-agent[{DRIVERS[scheme][1]}]' brings it"
+            hint = f" (the agent's image lacks {DRIVERS[scheme]})" if scheme in DRIVERS else ""
             raise UnsupportedScheme(
                 f"there is no driver for {scheme}://{hint}; there is one for {', '.join(available_schemes())}"
             )
@@ -80,5 +78,5 @@ class DriverStores:
 
 def available_schemes() -> list[str]:
     """The schemes whose drivers are installed, sorted."""
-    installed = [scheme for scheme, (module, _) in DRIVERS.items() if importlib.util.find_spec(module) is not None]
+    installed = [scheme for scheme, module in DRIVERS.items() if importlib.util.find_spec(module) is not None]
     return sorted([*installed, "file"])
