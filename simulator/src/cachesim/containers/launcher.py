@@ -3,9 +3,10 @@
     python -I -S launcher.py SPECIFICATION
 
 The specification is a Python literal: `root` (an empty directory, "" for no namespace of its own), `user_namespace`,
-`mounts` [(source, target, read_only)], `argv`, `working_dir`, `parent`; the environment is passed on. The root is a tmpfs of bind mounts of
-this machine's directories, so that a mount target that isn't there can be made without leaving a trace; it can't be
-reached from outside, and goes with its last process. Only what starts fast is imported: each pod waits for this.
+`mounts` [(source, target, read_only)], `argv`, `working_dir`, `parent`. The environment is passed on. The root is a
+tmpfs of bind mounts of this machine's directories, so that a mount target that isn't there can be made without leaving
+a trace; it can't be reached from outside, and goes with its last process. Only what starts fast is imported: each pod
+waits for it.
 """
 
 from __future__ import annotations
