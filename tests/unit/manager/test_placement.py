@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cachecore.resources.core import Node, NodeCondition, NodeSpec, NodeStatus, Taint
-from cachemanager.placement import Candidate, first_group, place_copies, place_everywhere, refusal
+from cachemanager.placement import Candidate, place_copies, place_everywhere, refusal
 
 
 def node(ready: str = "True", **spec: object) -> Node:
@@ -39,10 +39,6 @@ def test_a_refusal_says_why(one: Node, words: str) -> None:
 def test_a_tolerated_taint_refuses_nothing() -> None:
     tainted = node(taints=(Taint(key="nvidia.com/gpu", value="present", effect="NoSchedule"),))
     assert refusal(tainted, ("nvidia.com/gpu",)) == ""
-
-
-def test_the_group_of_a_node_follows_the_order_of_the_cache() -> None:
-    assert first_group(("zeta", "alpha"), ("alpha", "zeta")) == "zeta"
 
 
 def test_a_refusing_node_keeps_what_it_has() -> None:

@@ -19,7 +19,7 @@ _RETRY_SECONDS = 2.0
 
 
 class OptionalKind(Generic[R]):
-    """Runs the informer as soon as the kind is there. `known` tells that it is synced, or that there is nothing."""
+    """Runs the informer as soon as the kind is there."""
 
     def __init__(
         self, runtime: Runtime, client: ClusterClient, informer: Informer[R], *, recheck_seconds: float
@@ -32,7 +32,7 @@ class OptionalKind(Generic[R]):
         self._asked: Signal = runtime.signal()
 
     async def wait_known(self) -> None:
-        """Wait until the services are known: none may be taken for gone before that."""
+        """Wait until its objects are known, or that there are none: nothing may be taken for gone before that."""
         await self._asked.wait()
         if not self._absent.is_set():
             await self._informer.wait_synced()

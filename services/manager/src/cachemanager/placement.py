@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -49,11 +49,6 @@ def refusal(node: Node, tolerated_taint_keys: Collection[str] = ()) -> str:
             value = f"={taint.value}" if taint.value else ""
             return f"tainted {taint.key}{value}:{taint.effect}"
     return ""
-
-
-def first_group(wanted: Sequence[str], of_node: Collection[str]) -> str:
-    """The group under which a node holds a cache: the first of the cache's own list, so that it never flips."""
-    return next((group for group in wanted if group in of_node), "")
 
 
 def belongs(candidate: Candidate) -> bool:
