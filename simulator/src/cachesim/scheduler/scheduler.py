@@ -14,7 +14,8 @@ from cachecore.quantity import format_time
 from cachecore.resources.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from cachecore.resources.meta import Resource
 from cachecore.tasks import TaskGroup
-from cachesim.scheduler.selection import Choice, NodeLoad, choose_node, load_of
+from cachesim.scheduler.loads import LoadBook
+from cachesim.scheduler.selection import Choice, choose_node
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Scheduler:
         self._volumes = Informer(runtime, client, PersistentVolume)
         self._events = EventRecorder(runtime, client, component="default-scheduler")
         self._controller: Controller[PodName] = Controller(runtime, "scheduler", self)
-        # Pods that were given to a node, until the informer has seen it: they count as that node's load already.
-        self._assumed: dict[str, tuple[Pod, str]] = {}
+        # A pod counts as its node's load from the decision on, before the informer has seen it bound.
+        self._loads = LoadBook()
         self._pods.add_index("node", lambda pod: [pod.spec.node_name])
         self._pods.add_listener(self._pod_changed)
         for informer in (self._nodes, self._claims, self._volumes):
@@ -62,37 +63,28 @@ class Scheduler:
     async def reconcile(self, request: PodName) -> Result:
         namespace, name = request
         pod = self._pods.get(name, namespace)
-        if pod is None or not is_pending(pod) or pod.uid in self._assumed:
+        if pod is None or not is_pending(pod) or pod.uid in self._loads:
             return Result()
         choice = choose_node(
             pod,
-            self._loads(),
-            {claim.name: claim for claim in self._claims.list() if claim.namespace == namespace},
-            {volume.name: volume for volume in self._volumes.list()},
+            [self._loads.load(node) for node in self._nodes.list()],
+            lambda claim: self._claims.get(claim, namespace),
+            self._volumes.get,
         )
         if not choice.node:
             await self._refuse(pod, choice)
             return Result()
-        self._assumed[pod.uid] = (pod, choice.node)
+        self._loads.put(pod, choice.node)
         try:
             await self._bind(pod, choice.node)
         except (NotFound, Conflict):
             # Deleted, or changed since: its next event brings it back here.
-            self._assumed.pop(pod.uid, None)
+            self._loads.remove(pod.uid)
             return Result(requeue_after_seconds=1.0)
         except Exception:
-            self._assumed.pop(pod.uid, None)
+            self._loads.remove(pod.uid)
             raise
         return Result()
-
-    def _loads(self) -> list[NodeLoad]:
-        assumed: dict[str, list[Pod]] = {}
-        for pod, node in self._assumed.values():
-            assumed.setdefault(node, []).append(pod)
-        return [
-            load_of(node, [*self._pods.indexed("node", node.name), *assumed.get(node.name, ())])
-            for node in self._nodes.list()
-        ]
 
     async def _patch_node_name(self, pod: Pod, node: str) -> None:
         metadata = {"uid": pod.uid, "resourceVersion": pod.metadata.resource_version}
@@ -123,11 +115,14 @@ class Scheduler:
             self._controller.enqueue((new.namespace, new.name))
             return
         changed = new if new is not None else old
-        if changed is not None:
-            self._assumed.pop(changed.uid, None)
-        if new is None or new.terminal:
-            # A place has become free.
-            self._surroundings_changed(None, None)
+        if changed is None:
+            return
+        if new is not None and new.spec.node_name and not new.terminal:
+            self._loads.put(new, new.spec.node_name)
+            return
+        self._loads.remove(changed.uid)
+        # A place has become free.
+        self._surroundings_changed(None, None)
 
     def _surroundings_changed(self, old: Resource | None, new: Resource | None) -> None:
         if isinstance(old, Node) and isinstance(new, Node) and _looks_the_same(old, new):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,13 +40,13 @@ class UnboundClaim(Exception):
 def choose_node(
     pod: Pod,
     loads: Sequence[NodeLoad],
-    claims: Mapping[str, PersistentVolumeClaim],
-    volumes: Mapping[str, PersistentVolume],
+    claim_of: Callable[[str], PersistentVolumeClaim | None],
+    volume_of: Callable[[str], PersistentVolume | None],
 ) -> Choice:
-    """The best node for the pod; the first by name of equals. `claims` are those of its namespace, by name."""
+    """The best node for the pod; the first by name of equals. `claim_of` knows the claims of its namespace."""
     available = f"0/{len(loads)} nodes are available"
     try:
-        affinities = volume_affinities(pod, claims, volumes)
+        affinities = volume_affinities(pod, claim_of, volume_of)
     except UnboundClaim as error:
         return Choice(message=f"{available}: {error}. preemption: 0/{len(loads)} nodes are available.")
     reasons: collections.Counter[str] = collections.Counter()
@@ -67,7 +67,9 @@ def choose_node(
 
 
 def volume_affinities(
-    pod: Pod, claims: Mapping[str, PersistentVolumeClaim], volumes: Mapping[str, PersistentVolume]
+    pod: Pod,
+    claim_of: Callable[[str], PersistentVolumeClaim | None],
+    volume_of: Callable[[str], PersistentVolume | None],
 ) -> list[Sequence[Any]]:
     """The node selector terms of each volume of the pod. Raises `UnboundClaim`."""
     found = []
@@ -75,12 +77,12 @@ def volume_affinities(
         if volume.persistent_volume_claim is None:
             continue
         name = volume.persistent_volume_claim.claim_name
-        claim = claims.get(name)
+        claim = claim_of(name)
         if claim is None:
             raise UnboundClaim(f'persistentvolumeclaim "{name}" not found')
         if claim.being_deleted:
             raise UnboundClaim(f'persistentvolumeclaim "{name}" is being deleted')
-        persistent = volumes.get(claim.spec.get("volumeName", ""))
+        persistent = volume_of(claim.spec.get("volumeName", ""))
         if claim.status.get("phase") != "Bound" or persistent is None:
             raise UnboundClaim("pod has unbound immediate PersistentVolumeClaims")
         terms = required_terms(persistent.spec.get("nodeAffinity"))
@@ -130,19 +132,6 @@ def requests(pod: Pod) -> dict[str, float]:
         for resource, wanted in _requests_of(container.resources):
             together[resource] = max(together.get(resource, 0.0), wanted)
     return together
-
-
-def load_of(node: Node, pods: Iterable[Pod]) -> NodeLoad:
-    """The node with the pods that it runs; those that have ended take nothing."""
-    count = 0
-    requested: dict[str, float] = {}
-    for pod in pods:
-        if pod.terminal:
-            continue
-        count += 1
-        for resource, wanted in requests(pod).items():
-            requested[resource] = requested.get(resource, 0.0) + wanted
-    return NodeLoad(node=node, pods=count, requested=requested)
 
 
 def amount(quantity: Any) -> float:
