@@ -53,6 +53,9 @@ def test_a_sound_cache_is_taken() -> None:
         ("oci://registry/model", "no driver for oci://"),
         ("pvc://claim/model", "is a claim, which pods mount without a cache"),
         ("s3://", "names no model"),
+        ("s3:///model", "names no bucket: write it like s3://bucket/model"),
+        ("http:///model.bin", "names no host: write it like http://host/model.bin"),
+        ("hf://owner", "names no model: write it like hf://owner/model"),
     ],
 )
 def test_a_uri_that_nobody_can_fetch(uri: str, words: str) -> None:
@@ -274,3 +277,19 @@ def test_a_person_is_told_who_writes_a_node() -> None:
     manager = "system:serviceaccount:localmodel-system:localmodel-manager"
     assert validate_write(node, None, Situation(), user=manager) == Verdict()
     assert "makes LocalModelNode node-a again" in validate_delete(node, Situation(), user="alice").warnings[0]
+
+
+def test_a_claim_that_no_volume_satisfies_is_warned_of() -> None:
+    larger = {"resources": {"requests": {"storage": "200Gi"}}}
+    (warning,) = written(changed(make_group(), persistent_volume_claim_spec=larger)).warnings
+    assert warning == "persistentVolumeClaimSpec asks for more than persistentVolumeSpec has: claims stay unbound"
+    spec = {**make_group().spec.persistent_volume_spec, "accessModes": ["ReadOnlyMany"]}
+    writing = changed(
+        make_group(), persistent_volume_spec=spec, persistent_volume_claim_spec={"accessModes": ["ReadWriteOnce"]}
+    )
+    assert written(writing).warnings == (warning,)
+
+
+def test_a_limit_of_nothing_is_warned_of() -> None:
+    (warning,) = written(changed(make_group(), storage_limit="0")).warnings
+    assert warning == "storageLimit 0 leaves no room for any model"

@@ -29,10 +29,10 @@ from cachecore.resources.serving import (
     LocalModelNodeGroup,
 )
 from cachewebhook.catalog import Cache
+from cachewebhook.source_uris import uri_problem
 
 Service: TypeAlias = InferenceService | LLMInferenceService
 
-SUPPORTED_SCHEMES = ("s3", "gs", "abfs", "hf", "http", "https", "file")
 _NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
 _NAMED_AT_MOST = 3
 
@@ -130,17 +130,9 @@ def _uri_problems(cache: Cache, old: Cache | None) -> Iterator[str]:
     if old is not None and old.spec.source_model_uri != uri:
         yield f"spec.sourceModelUri is immutable (it is {old.spec.source_model_uri}): make another cache for {uri}"
         return
-    scheme, separator, rest = uri.partition("://")
-    if not separator or not scheme:
-        yield f"spec.sourceModelUri {uri!r} has no scheme: write it like s3://bucket/model"
-    elif scheme == "pvc":
-        yield f"spec.sourceModelUri {uri} is a claim, which pods mount without a cache"
-    elif scheme not in SUPPORTED_SCHEMES:
-        yield f"spec.sourceModelUri {uri}: no driver for {scheme}://; use one of {', '.join(SUPPORTED_SCHEMES)}"
-    elif not rest.strip("/"):
-        yield f"spec.sourceModelUri {uri} names no model: write it like {scheme}://bucket/model"
-    elif scheme == "file" and isinstance(cache, LocalModelNamespaceCache):
-        yield f"spec.sourceModelUri {uri} is a file of the node: only a LocalModelCache may hold it"
+    problem = uri_problem(uri, namespaced=isinstance(cache, LocalModelNamespaceCache))
+    if problem:
+        yield f"spec.sourceModelUri {problem}"
 
 
 def _digest_problems(cache: Cache) -> Iterator[str]:
@@ -328,8 +320,25 @@ def _volume_warnings(group: LocalModelNodeGroup) -> Iterator[str]:
     volume, claim = group.spec.persistent_volume_spec, group.spec.persistent_volume_claim_spec
     if not _part(volume, "capacity").get("storage"):
         yield "spec.persistentVolumeSpec has no capacity.storage: Kubernetes makes no volume without one"
+    if not _covers(volume, claim):
+        yield "persistentVolumeClaimSpec asks for more than persistentVolumeSpec has: claims stay unbound"
     if (volume.get("storageClassName") or "") != (claim.get("storageClassName") or ""):
         yield "storageClassName differs between persistentVolumeSpec and persistentVolumeClaimSpec: claims stay unbound"
+
+
+def _covers(volume: JsonObject, claim: JsonObject) -> bool:
+    """Whether a volume of that spec can be bound to a claim of the other, as far as size and access modes go."""
+    capacity = _part(volume, "capacity").get("storage")
+    request = _part(_part(claim, "resources"), "requests").get("storage")
+    try:
+        large_enough = not capacity or quantity_bytes(request) <= quantity_bytes(capacity)
+    except (InvalidInput, AttributeError):
+        # Kubernetes itself refuses what is no quantity.
+        large_enough = True
+    offered, wanted = volume.get("accessModes"), claim.get("accessModes")
+    if isinstance(offered, list) and isinstance(wanted, list):
+        return large_enough and all(mode in offered for mode in wanted)
+    return large_enough
 
 
 def _limit_warnings(group: LocalModelNodeGroup, situation: Situation) -> Iterator[str]:
@@ -342,6 +351,8 @@ def _limit_warnings(group: LocalModelNodeGroup, situation: Situation) -> Iterato
         ]
     except InvalidInput:
         return
+    if limit == 0:
+        yield "storageLimit 0 leaves no room for any model"
     if too_large:
         yield f"storageLimit {group.spec.storage_limit} is less than the size of {_listed(too_large)}"
 
