@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cachecore.ports import Patch
 from cachecore.resources.serving import LocalModelCache
 from cachesim.localcluster.testing_bench import NODE, Bench
 
@@ -62,7 +63,7 @@ def test_a_digest_that_is_corrected_in_place_is_tried_at_once(bench: Bench) -> N
     bench.put("models", {"corrected/weights.bin": b"weights"})
     bench.cache("corrected", uri, digest=OTHER_DIGEST)
     found = bench.copy(uri, "DigestMismatch").message.removeprefix("the model has the digest ").partition(", ")[0]
-    bench.run(bench.cluster.client.patch(LocalModelCache, "corrected", {"spec": {"digest": found}}))
+    bench.run(bench.cluster.client.patch(LocalModelCache, "corrected", Patch(body={"spec": {"digest": found}})))
     bench.ready("corrected")
 
 

@@ -78,7 +78,7 @@ class Bench:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bench")
         self._s3: Any = None
-        self.cluster = LocalCluster(LocalClusterOptions(nodes=1))
+        self.cluster = LocalCluster(LocalClusterOptions(nodes=1, state=str(home / "state")))
 
     def start(self, storage_limit: str) -> None:
         self._thread.start()
@@ -153,7 +153,7 @@ class Bench:
 
     def condition(self, name: str, reason: str, namespace: str = "") -> Condition:
         """The Ready condition of the cache, once it has that reason."""
-        kind = LocalModelNamespaceCache if namespace else LocalModelCache
+        kind: type[Any] = LocalModelNamespaceCache if namespace else LocalModelCache
 
         def look() -> Condition | None:
             status = self.run(self.cluster.client.get(kind, name, namespace)).status
