@@ -82,7 +82,10 @@ def test_a_bucket_that_is_made_later_heals_it(bench: Bench) -> None:
 def test_credentials_that_are_refused(bench: Bench) -> None:
     wrong = {"parameters": {"access_key_id": "wrong", "secret_access_key": "wrong"}}
     message = said(bench, "refused", "s3://models/refused", "AccessDenied", storage=wrong)
-    assert message.startswith("s3://models/refused: the credentials are refused (InvalidAccessKeyId)")
+    assert message == (
+        "s3://models/refused: the credentials are refused (InvalidAccessKeyId); "
+        "they are those of the cache's storage.parameters"
+    )
 
 
 def test_credentials_that_are_absent(bench: Bench) -> None:
@@ -122,7 +125,8 @@ def test_a_secret_that_is_put_right_heals_it(bench: Bench) -> None:
 
     rotate("expired")
     bench.cache("rotated", "s3://models/rotated", storage={"key": "rotated"})
-    bench.copy("s3://models/rotated", "AccessDenied")
+    refused = bench.copy("s3://models/rotated", "AccessDenied").message
+    assert refused.endswith("they are those of entry rotated of secret localmodel-system/storage-config")
     rotate(s3.access_key)
     bench.ready("rotated")
 

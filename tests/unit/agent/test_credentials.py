@@ -165,3 +165,22 @@ def test_when_the_first_credentials_are_refused_the_next_are_tried(rig: NodeRig)
     assert status.state == "Downloaded"
     assert "b names other credentials for the same URI; those of a come first" in status.message
     assert set(rig.node.status.model_status) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "named, place",
+    [
+        (Storage(key="mine"), "; they are those of entry mine of secret localmodel-system/storage-config"),
+        (Storage(parameters={"access_key_id": KEY_ID}), "; they are those of the cache's storage.parameters"),
+        (None, ""),
+    ],
+)
+def test_a_refusal_says_whose_credentials_they_are(rig: NodeRig, named: Storage | None, place: str) -> None:
+    rig.cluster.add(storage_config("localmodel-system", {"access_key_id": KEY_ID, "secret_access_key": SECRET_KEY}))
+    iris = msgspec.structs.replace(rig.model("iris"), storage=named)
+    rig.assign(iris)
+    rig.source.faults.fail("list", AccessDenied("the credentials are refused"), times=None)
+    rig.settle(1)
+    status = rig.status(iris)
+    assert status is not None
+    assert status.message == f"the credentials are refused{place}"

@@ -53,6 +53,18 @@ def _identity(entry: LocalModelInfo) -> tuple[Any, ...]:
     return ("account", entry.namespace if entry.service_account_name else "", entry.service_account_name)
 
 
+def credentials_place(entry: LocalModelInfo, *, system_namespace: str = SYSTEM_NAMESPACE) -> str:
+    """Where a person finds the credentials that an entry names; "" when it names none."""
+    namespace = entry.namespace or system_namespace
+    if entry.storage is not None and entry.storage.key is not None:
+        return f"entry {entry.storage.key} of secret {namespace}/{STORAGE_CONFIG_SECRET}"
+    if entry.storage is not None and entry.storage.parameters:
+        return "the cache's storage.parameters"
+    if entry.service_account_name:
+        return f"service account {namespace}/{entry.service_account_name}"
+    return ""
+
+
 async def find_credentials(
     client: ClusterClient, entry: LocalModelInfo, *, system_namespace: str = SYSTEM_NAMESPACE
 ) -> Credentials:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cacheagent.adopting import NotTheModel, adopt
 from cacheagent.context import NodeContext
-from cacheagent.credentials import find_credentials
+from cacheagent.credentials import credentials_place, find_credentials
 from cacheagent.demand import Demand
 from cacheagent.listing import select
 from cacheagent.planning import Work
@@ -19,7 +19,8 @@ from cacheagent.records import Failure, Source, with_progress
 from cacheagent.throttle import TokenBucket
 from cacheagent.transfer import DigestMismatch, Progress, Request, Transfer
 from cachecore.errors import AccessDenied, ApiError, LocalModelError, PathMissing, TaskCancelled
-from cachecore.ports import ObjectStores, PartMover, Task
+from cachecore.ports import ObjectInfo, ObjectStore, ObjectStores, PartMover, Task
+from cachecore.resources.serving import LocalModelInfo
 from cachecore.store.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -122,13 +123,10 @@ class Works:
         refused: AccessDenied | None = None
         for entry in demand.candidates:
             try:
-                credentials = await find_credentials(
-                    self._client, entry, system_namespace=self._options.system_namespace
-                )
-                store = await self._object_stores.open(demand.uri, credentials)
+                store, objects = await self._list(demand.uri, entry)
                 listing = select(
                     demand.uri,
-                    await store.list(demand.uri),
+                    objects,
                     allow_patterns=demand.first.allow_patterns,
                     ignore_patterns=demand.first.ignore_patterns,
                     now=self._runtime.monotonic(),
@@ -139,6 +137,19 @@ class Works:
             else:
                 return Source(store=store, listing=listing, recipe=demand.recipe)
         raise refused or AccessDenied(f"no credentials for {demand.uri}")
+
+    async def _list(self, uri: str, entry: LocalModelInfo) -> tuple[ObjectStore, list[ObjectInfo]]:
+        """What the source shows to the credentials of one entry. A refusal says which ones they were."""
+        namespace = self._options.system_namespace
+        credentials = await find_credentials(self._client, entry, system_namespace=namespace)
+        store = await self._object_stores.open(uri, credentials)
+        try:
+            return store, await store.list(uri)
+        except AccessDenied as error:
+            place = credentials_place(entry, system_namespace=namespace)
+            if not place:
+                raise
+            raise AccessDenied(f"{error}; they are those of {place}") from error
 
     async def _adopt(self, demand: Demand, path: str) -> None:
         source = self._records.get(demand.key).source or await self._open(demand)
