@@ -254,7 +254,11 @@ class Cluster:
         return next((one.status, one.reason) for one in found.status.conditions if one.type == type)
 
     async def listed(self, node: str) -> list[str]:
-        return [entry.model_name for entry in (await self.client.get(LocalModelNode, node)).spec.local_models]
+        """The models that a node is told to hold: none as well while it is told nothing."""
+        if not await self.exists(LocalModelNode, node):
+            return []
+        local = await self.client.get(LocalModelNode, node)
+        return [entry.model_name for entry in local.spec.local_models]
 
     async def exists(self, kind: type[Any], name: str, namespace: str = "") -> bool:
         try:

@@ -239,3 +239,22 @@ def test_a_copy_beyond_the_wanted_ones_stays_for_a_while_after_its_pod(cluster: 
         assert [await cluster.listed(name) for name in ("n1", "n2")] == [["iris"], []]
 
     cluster.run(test)
+
+
+def test_a_node_that_comes_back_is_told_nothing_until_it_is_told_its_models(cluster: Any) -> None:
+    """A new Node is NotReady at first; an empty spec would make its agent clear the disk that it came back with."""
+
+    async def test(cluster: Any) -> None:
+        await cluster.add_node("n1")
+        await cluster.add_group()
+        await cluster.add_cache()
+        await cluster.add_node("n2", ready=False)
+        await cluster.settle()
+        assert not await cluster.exists(LocalModelNode, "n2")
+        await cluster.set_ready("n2", True)
+        await cluster.settle()
+        local = await cluster.client.get(LocalModelNode, "n2")
+        assert [entry.model_name for entry in local.spec.local_models] == ["iris"]
+        assert local.metadata.generation == 1
+
+    cluster.run(test)

@@ -91,7 +91,10 @@ class NodeReconciler:
 
     async def _write(self, node: Node, local: LocalModelNode | None, spec: LocalModelNodeSpec) -> Result:
         if local is None:
-            if not self._fleet.groups_of(node.name):
+            # A spec that names nothing tells the agent to clear its disk, which a node that has just come back still
+            # holds from before: until it takes models (a new Node is NotReady at first), it is told nothing.
+            told_nothing = self._fleet.refusal(node.name) and not spec.local_models
+            if told_nothing or not self._fleet.groups_of(node.name):
                 return Result()
             metadata = ObjectMeta(name=node.name, owner_references=(owner_reference(node),))
             try:
