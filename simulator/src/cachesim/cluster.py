@@ -118,7 +118,8 @@ class SimulatedCluster:
                 await self.create(cache_object(model))
 
     def start_host(self, name: str) -> None:
-        """Power on: the node and its agent, over whatever the disk holds."""
+        """Power on: the node and its agent, over whatever the disk holds. What still runs there is cut off."""
+        self.crash_host(name)
         host = self.hosts[name]
         host.incarnation += 1
         runtime = host.node_runtime = self._new_runtime(f"{name}/{host.incarnation}")
@@ -136,8 +137,11 @@ class SimulatedCluster:
         self.start_agent(name)
 
     def start_agent(self, name: str) -> None:
-        """The agent's process alone, as the DaemonSet's pod would be started again."""
+        """The agent's process alone, as the DaemonSet's pod would be started again: never two, none on a dead host."""
         host = self.hosts[name]
+        if host.node_runtime is None or host.node_runtime.crashed:
+            return
+        self.crash_agent(name)
         host.incarnation += 1
         runtime = host.agent_runtime = self._new_runtime(f"{name}/agent/{host.incarnation}")
         disk = SimulatedDisk(runtime, host.disk)
@@ -172,6 +176,7 @@ class SimulatedCluster:
             runtime.crash()
 
     def start_manager(self) -> None:
+        self.crash_manager()
         self._managers += 1
         runtime = self.manager_runtime = self._new_runtime(f"manager/{self._managers}")
         options = ManagerOptions(leader_election=True, identity=f"manager-{self._managers}")
