@@ -161,7 +161,9 @@ class LocalCluster:
         self._stack.enter_context(_logging_to(self._state.log("cluster"), self.options.log_level))
         s3 = await self._start_s3()
         await self._start_api()
-        for content in (*load_definitions(), *objects.kserve_definitions(), *objects.first_objects(self.s3)):
+        for definition in load_definitions():
+            await self.apply(objects.as_applied(definition))
+        for content in (*objects.kserve_definitions(), *objects.first_objects(self.s3)):
             await self.apply(content)
         self._start_controllers()
         for number in range(1, self.options.nodes + 1):

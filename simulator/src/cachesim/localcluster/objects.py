@@ -145,3 +145,11 @@ def first_objects(s3: LocalS3) -> list[JsonObject]:
         *credentials(s3, DEFAULT_NAMESPACE),
         *credentials(s3, SYSTEM_NAMESPACE),
     ]
+
+
+def as_applied(content: JsonObject) -> JsonObject:
+    """The object as `kubectl apply` leaves it, so that a person who applies the same file gets no warning."""
+    applied = msgspec.json.encode(content).decode() + "\n"
+    metadata = content["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), "kubectl.kubernetes.io/last-applied-configuration": applied}
+    return {**content, "metadata": {**metadata, "annotations": annotations}}
