@@ -71,6 +71,10 @@ def test_a_signal_in_the_middle_stops_everything(demo: Any, number: signal.Signa
         (["--disk", "10Mi"], "--disk 10.0 MiB is too small"),
         (["--model", "missing"], "--model missing: there is no such directory"),
         (["--model-size", "large"], "--model-size: 'large' is not a quantity"),
+        (
+            ["--model-size", "900Ti"],
+            "--model-size 900.0 TiB is too large: with 2 nodes the demo writes up to 9000.0 TiB",
+        ),
         (["--nodes", "1"], "--nodes 1: the demo loses a node"),
         (["--json", "no/such/place.json"], "--json no/such/place.json: No such file or directory"),
     ],

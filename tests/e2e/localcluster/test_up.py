@@ -91,6 +91,7 @@ def test_a_state_directory_in_use_is_said_in_one_line(up: Start, ready: str) -> 
         (("--disk", "1Mi"), "too small"),
         (("--disk", "much"), "--disk: 'much' is not a quantity"),
         (("--nodes", "-1"), "-1 nodes"),
+        (("--nodes", "1000000"), "1000000 nodes: give a number from 0 to 100"),
         (("--port", "99999"), "cannot listen on"),
         (("--state", "/proc/none"), "cannot make the state directory"),
         (("--kubeconfig", "/proc/none"), "cannot write the kubeconfig"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -187,6 +188,20 @@ def check_options(options: DemoOptions) -> None:
         )
     if not options.model and options.model_bytes < 2**20:
         raise InvalidInput("--model-size: 1Mi is the least that the demo can tell something with")
+    if not options.model:
+        _check_space(options)
+
+
+def _check_space(options: DemoOptions) -> None:
+    """Before this machine's disk is full: the models lie in a folder, in S3, and on each node with its uncached pod."""
+    needed = options.model_bytes * (4 + 3 * options.cluster.nodes)
+    directory = tempfile.gettempdir()
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise InvalidInput(
+            f"--model-size {format_bytes(options.model_bytes)} is too large: with {options.cluster.nodes} nodes the "
+            f"demo writes up to {format_bytes(needed)}, {directory} has {format_bytes(free)} free"
+        )
 
 
 def prepare_models(options: DemoOptions, directory: Path) -> list[Model]:

@@ -42,6 +42,8 @@ from cachesim.scheduler.scheduler import Scheduler
 
 # Pods of a deleted node go soon: a person is watching.
 _LIFECYCLE = LifecycleOptions(period_seconds=1.0, orphan_seconds=2.0)
+# Each is a process with an interpreter of its own; more is for `localmodel simulate`.
+_MOST_NODES = 100
 _ADMIN = "admin"
 _WEBHOOK_SERVICE = "localmodel-webhook"
 _LOGGED = ("cachecore", "cachesim", "uvicorn")
@@ -74,8 +76,8 @@ class LocalCluster:
         self._webhook_port = 0
 
     async def __aenter__(self) -> Self:
-        if self.options.nodes < 0:
-            raise InvalidInput(f"{self.options.nodes} nodes: give a number from 0 on")
+        if not 0 <= self.options.nodes <= _MOST_NODES:
+            raise InvalidInput(f"{self.options.nodes} nodes: give a number from 0 to {_MOST_NODES}")
         check_disk_size(self.options.disk_bytes)
         try:
             await self._start()
