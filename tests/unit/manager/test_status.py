@@ -170,3 +170,16 @@ def test_while_deleting_it_says_what_it_waits_for() -> None:
     assert condition(shown) == ("False", "Deleting")
     message = next(one.message for one in shown.conditions if one.type == "Ready")
     assert message == "waiting for a: its copy is Evicting (in use by pod x)"
+
+
+def test_a_model_without_room_is_not_said_to_be_downloading() -> None:
+    shown = status(copy("n1"), copy("n2", CopyState.PENDING, reason="NoRoom", message="others rank higher"))
+    assert condition(shown) == ("False", "NoRoom")
+    assert condition(shown, "Progressing") == ("False", "Waiting")
+    assert "no room on n2: others rank higher" in next(one.message for one in shown.conditions if one.type == "Ready")
+
+
+def test_a_model_that_lacks_room_here_and_is_on_its_way_there_is_downloading() -> None:
+    shown = status(copy("n1", CopyState.DOWNLOADING), copy("n2", CopyState.PENDING, reason="NoRoom"))
+    assert condition(shown) == ("False", "Downloading")
+    assert condition(shown, "Progressing") == ("True", "Downloading")

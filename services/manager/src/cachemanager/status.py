@@ -263,11 +263,27 @@ def _ready(tally: Tally, observation: Observation) -> Condition:
     if failure is not None and failure.blocks:
         return false(failure.reason, failure.message)
     count = f"{tally.available} of {tally.total} nodes hold the model"
-    moving = any(tally.nodes_of.get(value) for value in _MOVING)
-    evicted = tally.nodes_of.get(NodeStatusValue.EVICTED, ())
-    if evicted and not moving:
+    evicted, crowded = tally.nodes_of.get(NodeStatusValue.EVICTED, ()), _without_room(observation)
+    if not _moving(tally, observation) and evicted:
         return false("Evicted", f"{count}; evicted on {_some(evicted)}{_report_text(observation, evicted[0])}")
+    if not _moving(tally, observation) and crowded:
+        return false("NoRoom", f"{count}; no room on {_some(crowded)}{_report_text(observation, crowded[0])}")
     return false("Downloading", count)
+
+
+def _without_room(observation: Observation) -> tuple[str, ...]:
+    """The nodes that models of higher rank fill: the model comes there when a pod uses it, not by waiting."""
+    return tuple(
+        copy.node
+        for copy in observation.copies
+        if node_status(copy) is NodeStatusValue.PENDING and copy.report is not None and copy.report.reason == "NoRoom"
+    )
+
+
+def _moving(tally: Tally, observation: Observation) -> bool:
+    """Whether some copy is on its way, or is about to be."""
+    on_the_way = sum(len(tally.nodes_of.get(value, ())) for value in _MOVING)
+    return on_the_way > len(_without_room(observation))
 
 
 def _progressing(tally: Tally, observation: Observation) -> Condition:
@@ -279,7 +295,7 @@ def _progressing(tally: Tally, observation: Observation) -> Condition:
         (NodeStatusValue.PENDING, "Pending"),
         (NodeStatusValue.EVICTING, "Evicting"),
     ):
-        if tally.nodes_of.get(value):
+        if tally.nodes_of.get(value) and _moving(tally, observation):
             amount = f"{format_bytes(tally.bytes_done)} of {format_bytes(tally.bytes_total)}"
             message = f"{tally.available} of {tally.total} nodes hold the model; {amount}"
             return Condition(type=PROGRESSING, status="True", reason=reason, message=message)
