@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from cachecore.quantity import format_bytes
 from cachesim.demo.outcome import DemoReport, EvictionReport, StepOutcome
@@ -52,11 +53,19 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Something on the way that is worth a line."""
-        self._console.print(f"    [dim]{escape(text)}[/dim]")
+        self._print_below(f"[dim]{escape(text)}[/dim]")
 
     def done(self, outcome: StepOutcome) -> None:
         mark = "[bold green]ok[/bold green]" if outcome.ok else "[bold red]failed[/bold red]"
-        self._console.print(f"    {mark}  {escape(outcome.detail)} [dim]({outcome.seconds:.1f} s)[/dim]\n")
+        self._print_below(f"{mark}  {escape(outcome.detail)} [dim]({outcome.seconds:.1f} s)[/dim]")
+        self._console.print()
+
+    def _print_below(self, markup: str) -> None:
+        """Below the step's title: wrapped at words on a terminal, one line for each sentence in a log."""
+        if self.is_terminal:
+            self._console.print(Padding(Text.from_markup(markup), (0, 0, 0, 4)), soft_wrap=False)
+        else:
+            self._console.print(f"    {markup}")
 
     @contextlib.contextmanager
     def progress(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
