@@ -192,7 +192,6 @@ class SimpyRuntime:
         self.environment = environment
         self.host = host
         self.clock_skew_seconds = clock_skew_seconds
-        self._seed = seed
         self._random = random.Random(f"{seed}/{host}")
         self._tasks: dict[simpy.Process, SimpyTask[Any]] = {}
         self._on_failure = on_failure

@@ -64,9 +64,6 @@ class PodDemand:
             return False
         return not cache.namespace or any(need.namespace == cache.namespace for need in needs.values())
 
-    def key_used(self, key: str) -> bool:
-        return bool(self._by_key.get(key))
-
     def namespaces(self, cache: AnyCache) -> set[str]:
         """The namespaces whose pods need the cache's claims."""
         return {need.namespace for need in self._users(cache)}

@@ -203,10 +203,6 @@ class Fleet:
     def listed(self, identity: CacheId, node: str) -> bool:
         return node in self._entries.get(identity, {})
 
-    def entry_bytes(self, node: str) -> int:
-        """The declared sizes of all that the node's spec lists."""
-        return self._entry_bytes.get(node, 0)
-
     def refusal(self, node: str) -> str:
         return self._refusals.get(node, "gone")
 

@@ -28,7 +28,6 @@ class ServerWatch:
         self.exact = exact_field(selection.fields)
         self.bookmarks = False
         self.number = 0
-        self.started_after_revision = 0
 
     async def receive(self) -> JsonObject | None:
         """The next `{"type", "object"}`, shared by all readers: never change it. None at the end."""
@@ -163,7 +162,6 @@ class WatchHub:
     def _remember(self, watch: ServerWatch) -> None:
         self._count += 1
         watch.number = self._count
-        watch.started_after_revision = self._store.revision
         key = (watch.resource_type.group, watch.resource_type.plural)
         if watch.exact is None:
             self._general.setdefault(key, {})[watch.number] = watch

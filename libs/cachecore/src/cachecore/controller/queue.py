@@ -53,10 +53,6 @@ class WorkQueue(Generic[K]):
         """How many keys wait to be worked on now; the delayed ones and those in work are not counted."""
         return len(self._waiting)
 
-    @property
-    def delayed(self) -> int:
-        return len(self._due_seconds)
-
     def add(self, key: K) -> None:
         if key in self._waiting:
             return
