@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cachecore.quantity import format_time
+from cachecore.timestamps import format_timestamp
 from cachesim.apiserver.builtin import NAMESPACE, NODE, PERSISTENT_VOLUME, POD
 from cachesim.apiserver.http.columns import duration, pod_reason
 from cachesim.apiserver.http.tables import Printer, TableRequest
@@ -28,7 +28,7 @@ WIDGET = ResourceType(
 
 
 def metadata(name: str = "one", age_seconds: float = 90.0, **more: Any) -> dict[str, Any]:
-    return {"name": name, "creationTimestamp": format_time(NOW - age_seconds), **more}
+    return {"name": name, "creationTimestamp": format_timestamp(NOW - age_seconds), **more}
 
 
 def cells(resource_type: ResourceType, item: dict[str, Any]) -> list[Any]:

@@ -1,15 +1,16 @@
-"""Kubernetes quantities in bytes, and timestamps in seconds."""
+"""Kubernetes quantities in bytes."""
 
 from __future__ import annotations
 
-import datetime
 import decimal
 import re
 
 from cachecore.errors import InvalidInput
 
-_SUFFIXES = {
+QUANTITY_SUFFIXES = {
     "": decimal.Decimal(1),
+    "n": decimal.Decimal("1e-9"),
+    "u": decimal.Decimal("1e-6"),
     "m": decimal.Decimal("0.001"),
     "k": decimal.Decimal(10**3),
     "M": decimal.Decimal(10**6),
@@ -39,7 +40,7 @@ def quantity_bytes(quantity: str | int | None) -> int:
     match = _QUANTITY.fullmatch(quantity.strip())
     if match is None:
         raise InvalidInput(f"{quantity!r} is not a quantity: write a number with a suffix of k M G T Ki Mi Gi Ti")
-    number = decimal.Decimal(match.group(1)) * _SUFFIXES[match.group(2)]
+    number = decimal.Decimal(match.group(1)) * QUANTITY_SUFFIXES[match.group(2)]
     return int(number.to_integral_value(rounding=decimal.ROUND_CEILING))
 
 
@@ -51,25 +52,3 @@ def format_bytes(count: int) -> str:
             return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     raise AssertionError("unreachable")
-
-
-def format_time(seconds: float) -> str:
-    """Unix seconds as metav1.Time: RFC 3339, UTC, whole seconds."""
-    moment = datetime.datetime.fromtimestamp(int(seconds), tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def format_micro_time(seconds: float) -> str:
-    """Unix seconds as metav1.MicroTime: RFC 3339, UTC, microseconds."""
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_time(text: str | None) -> float | None:
-    """RFC 3339 as Unix seconds; None for None. Raises `InvalidInput`."""
-    if text is None:
-        return None
-    try:
-        return datetime.datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
-        raise InvalidInput(f"{text!r} is not an RFC 3339 time") from error

@@ -12,7 +12,6 @@ from cacheagent.ledger import LedgerEntry
 from cacheagent.planning import Model, Work
 from cacheagent.records import Record
 from cachecore.progress import bytes_text, copies_text
-from cachecore.quantity import format_bytes, format_time
 from cachecore.resources.meta import Condition
 from cachecore.resources.serving import (
     MODEL_STATUS_OF_STATE,
@@ -22,6 +21,7 @@ from cachecore.resources.serving import (
     NodeStorageStatus,
 )
 from cachecore.store.manifest import Manifest
+from cachecore.timestamps import format_timestamp
 
 
 class CopyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +67,9 @@ def copy_status(view: CopyView) -> ModelCopyStatus:
         bytes_total=total_bytes,
         bytes_per_second=int(record.rate) if word.state is CopyState.DOWNLOADING else 0,
         digest=held.digest if held is not None and word.state is CopyState.DOWNLOADED else "",
-        last_used_time=format_time(used) if used > 0 else None,
+        last_used_time=format_timestamp(used) if used > 0 else None,
         attempts=failure.attempts if failure is not None else 0,
-        next_retry_time=format_time(failure.retry_at_seconds) if failure is not None else None,
+        next_retry_time=format_timestamp(failure.retry_at_seconds) if failure is not None else None,
     )
 
 
@@ -98,7 +98,7 @@ def _word(view: CopyView) -> _Word:
     if obstacle is not None and obstacle.never:
         return _Word(CopyState.INSUFFICIENT_STORAGE, obstacle.reason, obstacle.message)
     if entry.evicted_seconds and not model.in_use:
-        when = format_time(entry.evicted_seconds)
+        when = format_timestamp(entry.evicted_seconds)
         return _Word(CopyState.EVICTED, entry.evicted_reason, f"{entry.evicted_message}; evicted at {when}")
     if obstacle is not None:
         return _Word(CopyState.PENDING, obstacle.reason, obstacle.message)
@@ -182,8 +182,3 @@ def summary(models: Mapping[str, CopyState]) -> str:
     for state in models.values():
         counts[state.value] = counts.get(state.value, 0) + 1
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-
-
-def room(storage: NodeStorageStatus) -> str:
-    """One line for people: `1.0 GiB of 2.0 GiB`."""
-    return f"{format_bytes(storage.used + storage.reserved)} of {format_bytes(storage.limit)}"

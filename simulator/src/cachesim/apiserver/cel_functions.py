@@ -10,24 +10,8 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-_SUFFIXES: dict[str, decimal.Decimal] = {
-    "": decimal.Decimal(1),
-    "n": decimal.Decimal("1e-9"),
-    "u": decimal.Decimal("1e-6"),
-    "m": decimal.Decimal("1e-3"),
-    "k": decimal.Decimal(10**3),
-    "M": decimal.Decimal(10**6),
-    "G": decimal.Decimal(10**9),
-    "T": decimal.Decimal(10**12),
-    "P": decimal.Decimal(10**15),
-    "E": decimal.Decimal(10**18),
-    "Ki": decimal.Decimal(2**10),
-    "Mi": decimal.Decimal(2**20),
-    "Gi": decimal.Decimal(2**30),
-    "Ti": decimal.Decimal(2**40),
-    "Pi": decimal.Decimal(2**50),
-    "Ei": decimal.Decimal(2**60),
-}
+from cachecore.quantity import QUANTITY_SUFFIXES
+
 _QUANTITY = re.compile(r"^([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:([KMGTPE]i|[numkMGTPE])|[eE]([+-]?[0-9]+))?$")
 
 # A quantity inside CEL is a map, because the library passes only CEL's own types through.
@@ -39,7 +23,7 @@ def _number(text: str) -> decimal.Decimal | None:
     if found is None:
         return None
     value = decimal.Decimal(found[1])
-    return value.scaleb(int(found[3])) if found[3] else value * _SUFFIXES[found[2] or ""]
+    return value.scaleb(int(found[3])) if found[3] else value * QUANTITY_SUFFIXES[found[2] or ""]
 
 
 def _quantity(text: str) -> _Quantity:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from cachecore.errors import NotFound
+from cachecore.timestamps import format_timestamp, parse_timestamp
 from cachesim.apiserver.context import Attempt, Context
 from cachesim.apiserver.errors import conflict, not_found
-from cachesim.apiserver.metadata import timestamp, timestamp_seconds
 from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection
@@ -76,7 +76,7 @@ class Deleter:
         before = metadata.get("deletionTimestamp")
         if before is None:
             when = self._context.runtime.now() + grace
-            changed = {"deletionTimestamp": timestamp(when), "deletionGracePeriodSeconds": grace}
+            changed = {"deletionTimestamp": format_timestamp(when), "deletionGracePeriodSeconds": grace}
             if metadata.get("generation"):
                 changed["generation"] = metadata["generation"] + 1
             marked = {**item, "metadata": {**metadata, **changed}}
@@ -84,8 +84,8 @@ class Deleter:
         remaining = metadata.get("deletionGracePeriodSeconds") or 0
         if grace >= remaining:
             return item
-        sooner = timestamp_seconds(before) - remaining + grace
-        changed = {"deletionTimestamp": timestamp(sooner), "deletionGracePeriodSeconds": grace}
+        sooner = parse_timestamp(before) - remaining + grace
+        changed = {"deletionTimestamp": format_timestamp(sooner), "deletionGracePeriodSeconds": grace}
         return {**item, "metadata": {**metadata, **changed}}
 
     def _with_propagation(self, resource_type: ResourceType, item: JsonObject, options: DeleteOptions) -> JsonObject:

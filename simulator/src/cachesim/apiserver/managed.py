@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from cachecore.ports import Runtime
+from cachecore.timestamps import format_timestamp
 from cachesim.apiserver.context import Attempt
 from cachesim.apiserver.fieldsets import FieldSet, compare, from_fields_v1, to_fields_v1
-from cachesim.apiserver.metadata import timestamp
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.shapes import Shape, shape_of
 
@@ -57,7 +57,7 @@ class ManagedFields:
         return found[1]
 
     def now(self) -> str:
-        return timestamp(self._runtime.now())
+        return format_timestamp(self._runtime.now())
 
     def track(self, attempt: Attempt, item: JsonObject) -> JsonObject:
         """The object with its owners after a create or an update: the writer owns what it changed, others lose it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import random
 import re
 import uuid
@@ -43,15 +42,6 @@ _FIELDS = frozenset(
 )
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 _ANNOTATIONS_MOST_BYTES = 256 * 1024
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339, whole seconds, UTC: metav1.Time."""
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def timestamp_seconds(text: str) -> float:
-    return datetime.datetime.fromisoformat(text).timestamp()
 
 
 def new_uid(chance: random.Random) -> str:

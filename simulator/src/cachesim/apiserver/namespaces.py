@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 
 from cachecore.errors import AlreadyExists, ApiError, Forbidden, NotFound
+from cachecore.timestamps import format_timestamp
 from cachesim.apiserver.builtin import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, SERVICE_ACCOUNT
 from cachesim.apiserver.context import Context
 from cachesim.apiserver.crd import types_of
 from cachesim.apiserver.deletion import INSTANCE_CLEANUP, Deleter
 from cachesim.apiserver.kinds import prepare_new
-from cachesim.apiserver.metadata import new_uid, timestamp
+from cachesim.apiserver.metadata import new_uid
 from cachesim.apiserver.options import DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection
@@ -29,7 +30,7 @@ def add_default_namespaces(context: Context) -> None:
         metadata = {
             "name": name,
             "uid": new_uid(context.runtime.random),
-            "creationTimestamp": timestamp(context.runtime.now()),
+            "creationTimestamp": format_timestamp(context.runtime.now()),
         }
         item: JsonObject = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
         context.store.commit(NAMESPACE, prepare_new(NAMESPACE, item))

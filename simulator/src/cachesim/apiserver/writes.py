@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 
 from cachecore.errors import Conflict
+from cachecore.timestamps import format_timestamp
 from cachesim.apiserver import kinds
 from cachesim.apiserver.bodies import check_name, request_namespace, typed_body
 from cachesim.apiserver.context import Attempt, Context
@@ -32,7 +33,6 @@ from cachesim.apiserver.metadata import (
     metadata_errors,
     metadata_update_errors,
     new_uid,
-    timestamp,
     without_empty,
 )
 from cachesim.apiserver.options import Answer, WriteOptions
@@ -152,7 +152,7 @@ class Writer:
         if not keeps_owners:
             metadata.pop("managedFields", None)
         metadata["uid"] = new_uid(self._chance)
-        metadata["creationTimestamp"] = timestamp(self._context.runtime.now())
+        metadata["creationTimestamp"] = format_timestamp(self._context.runtime.now())
         return {**body, "metadata": without_empty(metadata)}
 
     @property

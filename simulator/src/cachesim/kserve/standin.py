@@ -9,11 +9,11 @@ from cachecore.controller.informer import Informer
 from cachecore.errors import Conflict, NotFound
 from cachecore.names import INFERENCE_SERVICE_LABEL
 from cachecore.ports import ClusterClient, Patch, Runtime
-from cachecore.quantity import format_time
 from cachecore.resources.core import Pod
 from cachecore.resources.meta import JsonObject
 from cachecore.resources.serving import InferenceService, NamespacedName
 from cachecore.tasks import TaskGroup
+from cachecore.timestamps import format_timestamp
 from cachesim.kserve.credentials import storage_environment
 from cachesim.kserve.predictor import TEMPLATE_HASH_LABEL, KServeOptions, predictor_pod, replicas_of
 
@@ -123,7 +123,7 @@ def service_status(service: InferenceService, *, ready: int, wanted: int, now: f
     for kind in ("PredictorReady", "Ready"):
         status = "True" if serves else "False"
         same = before.get(kind, {}).get("status") == status
-        since = before[kind].get("lastTransitionTime") if same else format_time(now)
+        since = before[kind].get("lastTransitionTime") if same else format_timestamp(now)
         reason = {} if serves else {"reason": "MinimumReplicasUnavailable"}
         conditions.append({"type": kind, "status": status, **reason, "lastTransitionTime": since})
     return {

@@ -9,10 +9,10 @@ import msgspec
 from cachecore.controller.informer import Informer
 from cachecore.errors import ApiError, Conflict, NotFound
 from cachecore.ports import ClusterClient, Patch, Runtime
-from cachecore.quantity import format_time, parse_time
 from cachecore.resources.core import Lease, Node, Pod, Taint, Toleration
 from cachecore.resources.meta import JsonObject
 from cachecore.tasks import TaskGroup
+from cachecore.timestamps import format_timestamp, parse_timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ class NodeLifecycle:
 
     async def _check(self, node: Node) -> None:
         lease = self._leases.get(node.name, "kube-node-lease")
-        renewed = parse_time(lease.spec.renew_time if lease else node.metadata.creation_timestamp) or 0.0
+        renewal = lease.spec.renew_time if lease else node.metadata.creation_timestamp
+        renewed = parse_timestamp(renewal) if renewal else 0.0
         silent = self._runtime.now() - renewed > self._options.lease_grace_seconds
         try:
             if silent:
@@ -104,7 +105,7 @@ class NodeLifecycle:
         for condition in conditions:
             if condition["type"] == "Ready":
                 condition.update(
-                    status="False", reason="NodeNotReady", lastTransitionTime=format_time(self._runtime.now())
+                    status="False", reason="NodeNotReady", lastTransitionTime=format_timestamp(self._runtime.now())
                 )
         body = {"metadata": {"uid": pod.uid}, "status": {"conditions": conditions}}
         await self._patch_pod(pod, body)
@@ -146,7 +147,7 @@ class NodeLifecycle:
 
 def unknown(node: Node, now: float) -> list[JsonObject]:
     """The node's conditions, when nobody knows them any more."""
-    stamp = format_time(now)
+    stamp = format_timestamp(now)
     return [
         {
             "type": condition.type,

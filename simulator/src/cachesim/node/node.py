@@ -11,11 +11,11 @@ from cachecore.controller.informer import Informer
 from cachecore.errors import AlreadyExists, ApiError, NotFound
 from cachecore.events import EventRecorder
 from cachecore.ports import ClusterClient, Patch, Runtime
-from cachecore.quantity import format_micro_time, format_time
 from cachecore.resources.core import Lease, LeaseSpec, Namespace, NodeSpec, Pod
 from cachecore.resources.core import Node as NodeResource
 from cachecore.resources.meta import JsonObject, ObjectMeta, owner_reference
 from cachecore.tasks import TaskGroup
+from cachecore.timestamps import format_micro_timestamp, format_timestamp
 from cachesim.containers.port import ContainerRuntime
 from cachesim.node.options import NodeOptions
 from cachesim.node.pod_worker import PodWorker
@@ -153,7 +153,7 @@ class Node:
                 logger.warning("heartbeat of node %s: %s", self.name, error)
 
     async def _renew_lease(self, node: NodeResource) -> None:
-        renewed = {"spec": {"renewTime": format_micro_time(self._runtime.now()), "holderIdentity": self.name}}
+        renewed = {"spec": {"renewTime": format_micro_timestamp(self._runtime.now()), "holderIdentity": self.name}}
         try:
             await self._client.patch(Lease, self.name, Patch(body=renewed), namespace=LEASE_NAMESPACE)
         except NotFound:
@@ -167,7 +167,7 @@ class Node:
             spec=LeaseSpec(
                 holder_identity=self.name,
                 lease_duration_seconds=self._options.lease_duration_seconds,
-                renew_time=format_micro_time(self._runtime.now()),
+                renew_time=format_micro_timestamp(self._runtime.now()),
             ),
         )
         try:
@@ -193,7 +193,7 @@ class Node:
 
 def node_status(node: NodeResource, options: NodeOptions, now: float) -> JsonObject:
     """What a healthy kubelet says of its node."""
-    stamp = format_time(now)
+    stamp = format_timestamp(now)
     wanted = {
         "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),

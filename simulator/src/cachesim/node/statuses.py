@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cachecore.quantity import format_time
 from cachecore.resources.core import Container, Pod
 from cachecore.resources.meta import JsonObject
+from cachecore.timestamps import format_timestamp
 
 OUR_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -39,15 +39,15 @@ class ContainerRecord:
         self.state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
 
     def run(self, now: float) -> None:
-        self.state = {"running": {"startedAt": format_time(now)}}
+        self.state = {"running": {"startedAt": format_timestamp(now)}}
 
     def end(self, code: int, now: float, message: str = "") -> None:
         self.state = {
             "terminated": {
                 "exitCode": code,
                 "reason": "Completed" if code == 0 else "Error",
-                "startedAt": self.state.get("running", {}).get("startedAt", format_time(now)),
-                "finishedAt": format_time(now),
+                "startedAt": self.state.get("running", {}).get("startedAt", format_timestamp(now)),
+                "finishedAt": format_timestamp(now),
                 **({"message": message} if message else {}),
             }
         }
@@ -108,7 +108,7 @@ def pod_status(pod: Pod, record: PodRecord, address: str, now: float, previous: 
         "hostIP": address,
         "podIP": address,
         "podIPs": [{"ip": address}],
-        "startTime": format_time(record.start_time),
+        "startTime": format_timestamp(record.start_time),
         "qosClass": "BestEffort",
         "conditions": _conditions(pod, record, now, previous.get("conditions", ())),
         **({"initContainerStatuses": init_statuses} if init_statuses else {}),
@@ -165,5 +165,5 @@ def _condition(kind: str, holds: bool, reason: str, message: str, now: float, be
         "status": status,
         **({"reason": reason} if reason else {}),
         **({"message": message} if message else {}),
-        "lastTransitionTime": kept or format_time(now),
+        "lastTransitionTime": kept or format_timestamp(now),
     }

@@ -10,10 +10,10 @@ from cachecore.controller.informer import Informer
 from cachecore.errors import Conflict, NotFound
 from cachecore.events import EventRecorder
 from cachecore.ports import ClusterClient, Patch, Runtime
-from cachecore.quantity import format_time
 from cachecore.resources.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from cachecore.resources.meta import Resource
 from cachecore.tasks import TaskGroup
+from cachecore.timestamps import format_timestamp
 from cachesim.scheduler.loads import LoadBook
 from cachesim.scheduler.selection import Choice, choose_node
 
@@ -101,7 +101,7 @@ class Scheduler:
             "status": "False",
             "reason": "Unschedulable",
             "message": choice.message,
-            "lastTransitionTime": format_time(self._runtime.now()),
+            "lastTransitionTime": format_timestamp(self._runtime.now()),
         }
         body = {"metadata": {"uid": pod.uid}, "status": {"phase": "Pending", "conditions": [condition]}}
         try:

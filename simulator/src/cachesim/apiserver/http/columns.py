@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cachecore.errors import InvalidInput
-from cachecore.quantity import parse_time
+from cachecore.timestamps import parse_timestamp
 from cachesim.apiserver.resources import JsonObject
 
 Cells = Callable[[JsonObject, float], list[Any]]
@@ -45,10 +44,9 @@ class Column(msgspec.Struct, frozen=True):
 def age(timestamp: str | None, now: float) -> str:
     """How long ago, as kubectl writes it: `42s`, `5m12s`, `3h`, `2d`."""
     try:
-        then = parse_time(timestamp)
-    except InvalidInput:
+        return _UNKNOWN if timestamp is None else duration(now - parse_timestamp(timestamp))
+    except ValueError:
         return _UNKNOWN
-    return _UNKNOWN if then is None else duration(now - then)
 
 
 def duration(seconds: float) -> str:

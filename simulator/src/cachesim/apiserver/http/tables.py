@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cachecore.errors import InvalidInput
-from cachecore.quantity import parse_time
+from cachecore.timestamps import parse_timestamp
 from cachesim.apiserver.http.columns import BUILTIN_TABLES, Cells, Column, age
 from cachesim.apiserver.http.jsonpath import find
 from cachesim.apiserver.resources import JsonObject, PrinterColumn, ResourceType
@@ -119,8 +119,8 @@ def _cell(column: PrinterColumn, item: JsonObject, now: float) -> Any:
 
 def _date(value: Any, now: float) -> str:
     try:
-        parse_time(str(value))
-    except InvalidInput:
+        parse_timestamp(str(value))
+    except ValueError:
         return "<unknown>"
     return age(str(value), now)
 
