@@ -16,7 +16,7 @@ from aiohttp import web
 
 from cachesim.apiserver import WebhookFailure
 from cachesim.apiserver.http import HttpsAdmissionCaller, ServiceAddress
-from cachesim.localcluster.certificates import ServerCertificate, make_certificate
+from cachesim.host.certificates import ServerCertificate, make_certificate
 
 REVIEW = {"kind": "AdmissionReview", "request": {"uid": "1"}}
 NAMES = ("127.0.0.1", "webhook.system.svc")

@@ -17,8 +17,8 @@ from cachecore.resources.core import Namespace
 from cachecore.resources.meta import ObjectMeta
 from cachesim.apiserver import ApiServer
 from cachesim.apiserver.http import HttpFront
-from cachesim.localcluster.certificates import make_certificate
-from cachesim.localcluster.kubeconfig import write_kubeconfig
+from cachesim.host.certificates import make_certificate
+from cachesim.host.kubeconfig import write_kubeconfig
 
 
 def with_kubeconfig(directory: Path, test: Callable[[str], Awaitable[Any]]) -> Any:

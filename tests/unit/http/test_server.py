@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from cachecore.errors import InvalidInput
-from cachesim.apiserver.http.server import bind
+from cachesim.host.ports import bind
 
 
 def test_a_socket_names_its_protocol() -> None:

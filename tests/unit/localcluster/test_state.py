@@ -14,11 +14,11 @@ import yaml
 from cryptography import x509
 
 from cachecore.errors import InvalidInput
+from cachesim.host.certificates import make_certificate
+from cachesim.host.kubeconfig import write_kubeconfig
 from cachesim.localcluster import janitor
-from cachesim.localcluster.certificates import make_certificate
 from cachesim.localcluster.commands import environment
 from cachesim.localcluster.disks import check_disk_size
-from cachesim.localcluster.kubeconfig import write_kubeconfig
 from cachesim.localcluster.s3 import LocalS3
 from cachesim.localcluster.state import StateDirectory
 

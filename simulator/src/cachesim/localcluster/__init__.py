@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from cachesim.localcluster.options import LocalClusterOptions
 
 if TYPE_CHECKING:
+    from cachesim.host.service_process import ServiceProcess
     from cachesim.localcluster.cluster import LocalCluster
     from cachesim.localcluster.s3 import LocalS3, S3Counters
-    from cachesim.localcluster.service_process import ServiceProcess
 
 __all__ = ["LocalCluster", "LocalClusterOptions", "LocalS3", "S3Counters", "ServiceProcess"]
 
@@ -17,7 +17,7 @@ _HOMES = {
     "LocalCluster": "cachesim.localcluster.cluster",
     "LocalS3": "cachesim.localcluster.s3",
     "S3Counters": "cachesim.localcluster.s3",
-    "ServiceProcess": "cachesim.localcluster.service_process",
+    "ServiceProcess": "cachesim.host.service_process",
 }
 
 

@@ -20,21 +20,20 @@ from cachecore.resources.core import Node
 from cachecore.resources.meta import JsonObject
 from cachesim.apiserver import ApiServer, InMemoryClient, WriteOptions
 from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller, ServiceAddress
-from cachesim.apiserver.http.server import bind
 from cachesim.binder.binder import VolumeBinder
 from cachesim.definitions import load_definitions
+from cachesim.host.certificates import ServerCertificate, make_certificate
+from cachesim.host.kubeconfig import write_kubeconfig
+from cachesim.host.ports import ADDRESS, bind, reserve_port
+from cachesim.host.service_process import ServiceProcess, tail
 from cachesim.kserve.standin import KServeStandIn
 from cachesim.localcluster import commands, objects
-from cachesim.localcluster.certificates import ServerCertificate, make_certificate
 from cachesim.localcluster.commands import ServicePorts
 from cachesim.localcluster.disks import NodeDisk, check_disk_size
-from cachesim.localcluster.kubeconfig import write_kubeconfig
 from cachesim.localcluster.local_node import LocalNode
 from cachesim.localcluster.options import LocalClusterOptions
 from cachesim.localcluster.pod_logs import LocalPodLogs
-from cachesim.localcluster.port_reservation import reserve_port
 from cachesim.localcluster.s3 import LocalS3
-from cachesim.localcluster.service_process import ServiceProcess, tail
 from cachesim.localcluster.state import StateDirectory
 from cachesim.node.lifecycle import LifecycleOptions, NodeLifecycle
 from cachesim.node.options import NodeOptions
@@ -179,11 +178,11 @@ class LocalCluster:
         await _together(ready)
 
     async def _start_s3(self) -> ServiceProcess:
-        listening = bind(commands.ADDRESS, self.options.s3_port)
+        listening = bind(ADDRESS, self.options.s3_port)
         listening.listen(128)
         listening.set_inheritable(True)
         self.s3 = LocalS3(
-            endpoint_url=f"http://{commands.ADDRESS}:{listening.getsockname()[1]}",
+            endpoint_url=f"http://{ADDRESS}:{listening.getsockname()[1]}",
             access_key="LOCAL" + secrets.token_hex(8).upper(),
             secret_key=secrets.token_urlsafe(30),
         )
@@ -209,12 +208,12 @@ class LocalCluster:
         self.server = ApiServer(self.runtime, admission=caller)
         self._certificate = make_certificate(
             self.state / "certificates" / "api",
-            (commands.ADDRESS, "localhost"),
+            (ADDRESS, "localhost"),
             now=datetime.datetime.now(datetime.UTC),
         )
         front = HttpFront(
             self.server,
-            address=commands.ADDRESS,
+            address=ADDRESS,
             port=self.options.port,
             users_by_token={token: _user_name(user) for user, token in self._tokens.items()},
             pod_logs=LocalPodLogs(self.server, self._running_root, self._node_options),
@@ -247,7 +246,7 @@ class LocalCluster:
         ports = ServicePorts(status=self._reserve_port(), webhook=self._reserve_port())
         certificate: ServerCertificate = make_certificate(
             self.state / "certificates" / "webhook",
-            (commands.ADDRESS, "localhost", f"{_WEBHOOK_SERVICE}.{SYSTEM_NAMESPACE}.svc"),
+            (ADDRESS, "localhost", f"{_WEBHOOK_SERVICE}.{SYSTEM_NAMESPACE}.svc"),
             now=datetime.datetime.now(datetime.UTC),
         )
         manager_ports = ServicePorts(status=self._reserve_port())
@@ -259,7 +258,7 @@ class LocalCluster:
         )
         self._stack.push_async_callback(_stop_all, [self.manager, self.webhook])
         self._webhook_port = ports.webhook
-        url = f"https://{commands.ADDRESS}:{ports.webhook}"
+        url = f"https://{ADDRESS}:{ports.webhook}"
         for content in objects.webhook_configurations(url, certificate.authority):
             await self.apply(content)
         await self.manager.start()
@@ -292,7 +291,7 @@ class LocalCluster:
             name,
             command,
             log_path=self._state.log(name),
-            ready_url=f"http://{commands.ADDRESS}:{ports.status}/readyz",
+            ready_url=f"http://{ADDRESS}:{ports.status}/readyz",
             environment=commands.environment(self._state.scratch, s3),
         )
         return service
@@ -317,7 +316,7 @@ class LocalCluster:
         """Where the webhook's Service is, for configurations that name it as when it is deployed."""
         if (namespace, name) != (SYSTEM_NAMESPACE, _WEBHOOK_SERVICE) or not self._webhook_port:
             return None
-        return ServiceAddress(host=commands.ADDRESS, port=self._webhook_port)
+        return ServiceAddress(host=ADDRESS, port=self._webhook_port)
 
     def _running_root(self, node: str) -> Path | None:
         return self._state.node_root(node) if node in self._nodes else None

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 
 from cachesim.containers.images import AGENT_IMAGE
-from cachesim.localcluster.certificates import ServerCertificate
+from cachesim.host.certificates import ServerCertificate
+from cachesim.host.ports import ADDRESS
 from cachesim.localcluster.s3 import LocalS3
 
 # Of this environment nothing may reach the services that would lead them elsewhere.
 _DROPPED_PREFIXES = ("AWS_", "LOCALMODEL_", "KUBE", "OTEL_")
 _DROPPED = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
-ADDRESS = "127.0.0.1"
 
 
 class ServicePorts(msgspec.Struct, frozen=True):

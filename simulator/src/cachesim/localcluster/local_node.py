@@ -9,8 +9,8 @@ from pathlib import Path
 from cachecore.errors import LocalModelError, TaskCancelled
 from cachecore.ports import ClusterClient, Runtime, Task
 from cachesim.containers.processes import LocalProcesses
+from cachesim.host.service_process import ServiceProcess
 from cachesim.localcluster.disks import NodeDisk
-from cachesim.localcluster.service_process import ServiceProcess
 from cachesim.localcluster.state import StateDirectory
 from cachesim.node.node import Node
 from cachesim.node.options import NodeOptions

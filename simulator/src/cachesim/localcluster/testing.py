@@ -12,8 +12,8 @@ from pathlib import Path
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
 from cachesim.apiserver import ApiServer
 from cachesim.apiserver.http import HttpFront
-from cachesim.localcluster.certificates import make_certificate
-from cachesim.localcluster.kubeconfig import write_kubeconfig
+from cachesim.host.certificates import make_certificate
+from cachesim.host.kubeconfig import write_kubeconfig
 
 TOKEN = "of-this-test-run"
 

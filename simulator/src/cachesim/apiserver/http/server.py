@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
 import uvicorn
 
-from cachecore.errors import InvalidInput
 from cachesim.apiserver.http.app import PodLogs, create_app
 from cachesim.apiserver.server import ApiServer
+from cachesim.host.ports import bind
 
 
 class HttpFront:
@@ -99,20 +97,3 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def bind(address: str, port: int) -> socket.socket:
-    """A bound socket. Raises InvalidInput, in one clear line, when that can't be."""
-    # With the protocol named, asyncio turns Nagle's algorithm off; without it each answer waits 40 ms for an ACK.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((address, port))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise InvalidInput(
-                f"port {port} on {address} is in use: choose another one, or 0 for any free one"
-            ) from error
-        raise InvalidInput(f"cannot listen on {address}:{port}: {error}") from error
-    return bound

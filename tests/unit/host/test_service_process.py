@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cachesim.localcluster.service_process import ServiceFailed, ServiceProcess, describe_exit, tail
+from cachesim.host.service_process import ServiceFailed, ServiceProcess, describe_exit, tail
 
 # Answers every request with 200, and dies of SIGTERM.
 SERVER = """

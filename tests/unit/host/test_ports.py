@@ -4,8 +4,7 @@ import socket
 
 import pytest
 
-from cachesim.apiserver.http.server import bind
-from cachesim.localcluster.port_reservation import reserve_port
+from cachesim.host.ports import bind, reserve_port
 
 
 def test_a_reserved_port_can_be_listened_on_by_who_knows_it() -> None:

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import os
 import signal
+import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -23,15 +24,20 @@ _LONGEST_RESTART_SECONDS = 10.0
 _HEALTHY_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _STOP_GRACE_SECONDS = 5.0
+_LAST_LINES = 12
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
 class ServiceFailed(LocalModelError):
-    """A service did not become ready; the message ends with its last words."""
+    """A service did not become ready, or ended; the message ends with its last words."""
 
 
 class ServiceProcess:
-    """A supervised process, as a Deployment's or a DaemonSet's pod is: what dies is started again after a moment."""
+    """A supervised process, as a Deployment's or a DaemonSet's pod is: what dies is started again after a moment.
+
+    With `died`, that is called instead, with a `ServiceFailed` that ends in its last words. `tls` is what to trust
+    where `ready_url` is https.
+    """
 
     def __init__(
         self,
@@ -42,6 +48,8 @@ class ServiceProcess:
         ready_url: str,
         environment: Mapping[str, str],
         inherited: tuple[int, ...] = (),
+        tls: ssl.SSLContext | None = None,
+        died: Callable[[ServiceFailed], None] | None = None,
     ) -> None:
         self.name = name
         self.log_path = log_path
@@ -50,6 +58,8 @@ class ServiceProcess:
         self._ready_url = ready_url
         self._environment = dict(environment)
         self._inherited = inherited
+        self._tls = tls
+        self._died = died
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._starts = 0
@@ -77,13 +87,12 @@ class ServiceProcess:
         """Wait until /readyz says yes. Raises `ServiceFailed` with the end of the log when it does not in time."""
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         timeout = aiohttp.ClientTimeout(total=2.0)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        connector = aiohttp.TCPConnector(ssl=self._tls or True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             while not await self._answers(session):
                 # A service that dies twice before it was ready will not live.
                 if self._starts > 2 or asyncio.get_running_loop().time() >= deadline:
-                    raise ServiceFailed(
-                        f"{self.name} did not become ready; the end of {self.log_path}:\n{self.log(12)}"
-                    )
+                    raise self._failure("did not become ready")
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def kill(self) -> int:
@@ -139,12 +148,18 @@ class ServiceProcess:
         while True:
             started = loop.time()
             code = await process.wait()
+            if self._died is not None:
+                self._died(self._failure(f"ended with {describe_exit(code)}"))
+                return
             if loop.time() - started >= _HEALTHY_SECONDS:
                 pause = _FIRST_RESTART_SECONDS
             logger.warning("%s ended with %s; it is started again in %.1f s", self.name, describe_exit(code), pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_RESTART_SECONDS)
             process = await self._spawn()
+
+    def _failure(self, what: str) -> ServiceFailed:
+        return ServiceFailed(f"{self.name} {what}; the end of {self.log_path}:\n{self.log(_LAST_LINES)}")
 
     async def _answers(self, session: aiohttp.ClientSession) -> bool:
         try:
