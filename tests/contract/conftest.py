@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -16,6 +18,8 @@ from cachesim.apiserver.http import HttpFront
 from cachesim.apiserver.http.raw_client import HttpVerbs
 from cachesim.apiserver.testing import ContractApi, ContractServer, ContractTest, typed
 from cachesim.apiserver.testing_kinds import WIDGET_DEFINITION
+from cachesim.controlplane import NoBinaries, find_binaries
+from cachesim.controlplane.testing import LivePlane
 
 
 class MemoryServer:
@@ -51,12 +55,53 @@ class HttpServer:
             await test(ContractApi(verbs, runtime, namespace="contract"))
 
 
-SERVERS: dict[str, type[ContractServer]] = {"http": HttpServer, "memory": MemoryServer}
+class KubeServer:
+    """A real control plane, one for all tests of the session; each test has a namespace of its own."""
+
+    def __init__(self, live: LivePlane, namespace: str) -> None:
+        self._live = live
+        self._namespace = namespace
+
+    def run(self, test: ContractTest) -> None:
+        # On the loop that outlives the test: there connections have the time to close as TLS wants it.
+        self._live.run(self._run(test))
+
+    async def _run(self, test: ContractTest) -> None:
+        verbs = self._live.plane.verbs
+        await verbs.create(NAMESPACE, typed(NAMESPACE, {"metadata": {"name": self._namespace}}))
+        await test(ContractApi(verbs, AsyncioRuntime(), namespace=self._namespace))
 
 
-@pytest.fixture(params=sorted(SERVERS))
+@pytest.fixture(scope="session")
+def live_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
+    try:
+        find_binaries()
+    except NoBinaries as missing:
+        pytest.skip(str(missing))
+    live = LivePlane(tmp_path_factory.mktemp("control-plane"))
+    live.start()
+    yield live
+    live.stop()
+
+
+@pytest.fixture(scope="session")
+def widgets_defined(live_plane: LivePlane) -> None:
+    """The suite's kind is served."""
+    live_plane.run(live_plane.plane.apply(WIDGET_DEFINITION))
+
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(params=("http", "kube", "memory"))
 def contract_server(request: pytest.FixtureRequest) -> ContractServer:
-    return SERVERS[request.param]()
+    if request.param == "memory":
+        return MemoryServer()
+    if request.param == "http":
+        return HttpServer()
+    request.getfixturevalue("widgets_defined")
+    live: LivePlane = request.getfixturevalue("live_plane")
+    return KubeServer(live, f"contract-{next(NUMBERS)}")
 
 
 @pytest.fixture

@@ -138,4 +138,4 @@ async def test_the_url_names_the_namespace(api: ContractApi) -> None:
     before = await widget(api)
     with refused(400, "BadRequest") as errors:
         await api.verbs.update(WIDGET, "a", with_metadata(before, namespace="default"), namespace=api.namespace)
-    assert "the namespace of the object (default) does not match the namespace on the request" in errors[0].message
+    assert "the namespace of the provided object does not match the namespace sent on the request" in errors[0].message

@@ -33,9 +33,7 @@ def check_name(body: JsonObject, name: str, namespace: str = "") -> None:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
     other = metadata.get("namespace") or namespace
     if namespace and other != namespace:
-        raise bad_request(
-            f"the namespace of the object ({other}) does not match the namespace on the request ({namespace})"
-        )
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
 
 def request_namespace(resource_type: ResourceType, given: str, requested: str) -> str:

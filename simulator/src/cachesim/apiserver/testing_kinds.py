@@ -13,9 +13,9 @@ _PART: JsonObject = {
     "type": "object",
     "required": ["name"],
     "properties": {
-        "name": {"type": "string"},
+        "name": {"type": "string", "maxLength": 32},
         "size": {"type": "integer", "minimum": 1, "maximum": 100, "default": 1},
-        "namespace": {"type": "string"},
+        "namespace": {"type": "string", "maxLength": 63},
     },
 }
 _SPEC: JsonObject = {
@@ -37,6 +37,8 @@ _SPEC: JsonObject = {
         "parts": {
             "type": "array",
             "items": _PART,
+            # A server refuses rules whose worst case would take it too long.
+            "maxItems": 100,
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["name"],
             "x-kubernetes-validations": [
@@ -54,7 +56,7 @@ _SPEC: JsonObject = {
             "x-kubernetes-validations": [
                 {
                     "rule": "!has(self.high) || self.low < self.high",
-                    "messageExpression": "'low is ' + string(self.low) + ', high is ' + string(self.high)",
+                    "messageExpression": "'high is below a low of ' + (self.low == 5 ? 'five' : 'another number')",
                     "fieldPath": ".low",
                     "reason": "FieldValueForbidden",
                 }

@@ -1,0 +1,48 @@
+"""A control plane for the tests of a session, on an event loop of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cachesim.controlplane.control_plane import KubeControlPlane
+from cachesim.controlplane.options import KubeOptions
+from cachesim.host.loop_thread import LoopThread
+
+T = TypeVar("T")
+
+
+class LivePlane:
+    """Started and stopped by whoever is no coroutine. `plane` may be asked for its addresses from any loop."""
+
+    def __init__(self, directory: Path, options: KubeOptions = KubeOptions()) -> None:
+        self.plane = KubeControlPlane(directory, options)
+        self._loop = LoopThread("control-plane")
+
+    def start(self) -> None:
+        """Raises what `KubeControlPlane` raises; nothing runs then."""
+        try:
+            self._loop.run(self.plane.__aenter__())
+        except BaseException:
+            self._loop.stop()
+            raise
+
+    def stop(self) -> None:
+        try:
+            self._loop.run(self.plane.__aexit__(None, None, None))
+        finally:
+            self._loop.stop()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it where the control plane is watched; answer what it answers."""
+        return self._loop.run(coroutine)
+
+    def stop_part(self, name: str) -> None:
+        """SIGTERM; nothing starts it again but `start_part`."""
+        self.run(self.plane.part(name).stop())
+
+    def start_part(self, name: str) -> None:
+        """It is ready when this returns."""
+        self.run(self.plane.part(name).start())
+        self.run(self.plane.part(name).ready())
