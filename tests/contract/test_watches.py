@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from cachesim.apiserver.builtin import CONFIG_MAP, POD
 from cachesim.apiserver.resources import JsonObject
-from cachesim.apiserver.testing import ContractApi, RawWatch, collect, refused
+from cachesim.apiserver.testing import ContractApi, collect, refused
 from cachesim.apiserver.testing_kinds import WIDGET
+from cachesim.apiserver.verbs import RawWatch
 
 
 async def widget(api: ContractApi, name: str, **labels: str) -> JsonObject:

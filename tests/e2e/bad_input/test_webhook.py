@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cachesim.apiserver.builtin import VALIDATING_WEBHOOK
 from cachesim.localcluster.testing_bench import Bench, cache_manifest
 
 MUTATE = "/mutate-pods"
@@ -23,11 +24,8 @@ class Door:
     """The webhook's port, as the API server finds it and trusts it."""
 
     def __init__(self, bench: Bench) -> None:
-        kind = bench.cluster.server.registry.find_api_version(
-            "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"
-        )
-        assert kind is not None
-        client = bench.run(bench.cluster.server.get(kind, "localmodel"))["webhooks"][0]["clientConfig"]
+        configuration = bench.run(bench.cluster.verbs.get(VALIDATING_WEBHOOK, "localmodel"))
+        client = configuration["webhooks"][0]["clientConfig"]
         self.address = urllib.parse.urlsplit(client["url"])
         self._context = ssl.create_default_context(cadata=base64.b64decode(client["caBundle"]).decode())
 

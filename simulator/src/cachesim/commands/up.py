@@ -28,6 +28,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that starts a cluster; `cluster_options` reads them."""
     parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many nodes (default: 2)")
+    parser.add_argument(
+        "--cluster",
+        default="embedded",
+        choices=("embedded", "kube"),
+        help="the control plane: our own API server, or Kubernetes' own, which `make kube` builds (default: embedded)",
+    )
     parser.add_argument("--disk", default="", metavar="SIZE", help="disk of each node: 2Gi (default: this machine's)")
     parser.add_argument(
         "--kubeconfig", default="", metavar="FILE", help="where to write it (default: in the state directory)"
@@ -53,6 +59,7 @@ def cluster_options(arguments: argparse.Namespace) -> LocalClusterOptions:
         raise InvalidInput(f"--disk: {error}") from error
     return LocalClusterOptions(
         nodes=arguments.nodes,
+        control_plane=arguments.cluster,
         disk_bytes=disk_bytes,
         state=arguments.state,
         kubeconfig=arguments.kubeconfig,

@@ -110,11 +110,9 @@ class KubeControlPlane:
     def write_kubeconfig(self, path: Path, user: str = ADMIN) -> None:
         write_kubeconfig(path, url=self.url, authority=self.authority, user=user, token=self._tokens[user])
 
-    async def client(self, user_agent: str, user: str = ADMIN) -> KubeClient:
-        """A client of its own, closed with the control plane."""
-        path = self.files.directory / f"{user}.kubeconfig"
-        self.write_kubeconfig(path, user)
-        client = await connect(str(path), user_agent=user_agent)
+    async def client(self, user_agent: str) -> KubeClient:
+        """A client with the admin's rights and connections of its own, closed with the control plane."""
+        client = await connect(str(self.files.kubeconfig), user_agent=user_agent)
         self._stack.push_async_callback(client.close)
         return client
 
@@ -122,7 +120,7 @@ class KubeControlPlane:
         """Server-side apply as the admin; a definition's kind is served when this returns."""
         return await self._applier.apply(content)
 
-    def controllers(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    async def controllers(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What of the control plane runs in this process: nothing."""
         return []
 

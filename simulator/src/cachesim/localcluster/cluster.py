@@ -7,7 +7,6 @@ import contextlib
 import datetime
 import logging
 import secrets
-from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,32 +17,27 @@ from cachecore.names import SYSTEM_NAMESPACE
 from cachecore.ports import ClusterClient, Runtime, Task
 from cachecore.resources.core import Node
 from cachecore.resources.meta import JsonObject
-from cachesim.apiserver import ApiServer, InMemoryClient, WriteOptions
-from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller, ServiceAddress
-from cachesim.binder.binder import VolumeBinder
+from cachesim.apiserver.http import ServiceAddress
+from cachesim.apiserver.verbs import RawVerbs
+from cachesim.controlplane import KubeControlPlane, KubeOptions
 from cachesim.definitions import load_definitions
 from cachesim.host.certificates import ServerCertificate, make_certificate
-from cachesim.host.kubeconfig import write_kubeconfig
 from cachesim.host.ports import ADDRESS, bind, reserve_port
-from cachesim.host.service_process import ServiceProcess, tail
+from cachesim.host.service_process import ServiceFailed, ServiceProcess, tail
 from cachesim.kserve.standin import KServeStandIn
 from cachesim.localcluster import commands, objects
 from cachesim.localcluster.commands import ServicePorts
 from cachesim.localcluster.disks import NodeDisk, check_disk_size
 from cachesim.localcluster.local_node import LocalNode
 from cachesim.localcluster.options import LocalClusterOptions
+from cachesim.localcluster.planes import ADMIN, ControlPlane, EmbeddedControlPlane
 from cachesim.localcluster.pod_logs import LocalPodLogs
 from cachesim.localcluster.s3 import LocalS3
 from cachesim.localcluster.state import StateDirectory
-from cachesim.node.lifecycle import LifecycleOptions, NodeLifecycle
 from cachesim.node.options import NodeOptions
-from cachesim.scheduler.scheduler import Scheduler
 
-# Pods of a deleted node go soon: a person is watching.
-_LIFECYCLE = LifecycleOptions(period_seconds=1.0, orphan_seconds=2.0)
 # Each is a process with an interpreter of its own; more is for `localmodel simulate`.
 _MOST_NODES = 100
-_ADMIN = "admin"
 _WEBHOOK_SERVICE = "localmodel-webhook"
 _LOGGED = ("cachecore", "cachesim", "uvicorn")
 
@@ -51,12 +45,15 @@ _LOGGED = ("cachecore", "cachesim", "uvicorn")
 class LocalCluster:
     """`async with LocalCluster(options) as cluster:` everything is ready inside, and gone outside.
 
-    Attributes, all valid inside the context: `client` (in process, as the admin), `api_url`, `kubeconfig`, `state`
-    (the directory of logs and disks), `s3`, `manager`, `webhook`.
+    Attributes, all valid inside the context: `client` and `verbs` (as the admin), `api_url`, `kubeconfig`, `state` (the
+    directory of logs and disks), `s3`, `manager`, `webhook`.
+
+    When a part of the control plane ends by itself, whoever is inside is cancelled, and the context raises the
+    `ServiceFailed` that ends in its last words.
     """
 
     client: ClusterClient
-    server: ApiServer
+    verbs: RawVerbs
     api_url: str
     kubeconfig: Path
     state: Path
@@ -68,7 +65,8 @@ class LocalCluster:
         self.options = options
         self.runtime = runtime or AsyncioRuntime()
         self._stack = contextlib.AsyncExitStack()
-        self._tokens: dict[str, str] = {}
+        self._owner: asyncio.Task[Any] | None = None
+        self._failure: ServiceFailed | None = None
         self._services: dict[str, ServiceProcess] = {}
         self._nodes: dict[str, LocalNode] = {}
         self._node_options = NodeOptions()
@@ -78,19 +76,30 @@ class LocalCluster:
         if not 0 <= self.options.nodes <= _MOST_NODES:
             raise InvalidInput(f"{self.options.nodes} nodes: give a number from 0 to {_MOST_NODES}")
         check_disk_size(self.options.disk_bytes)
+        self._owner = asyncio.current_task()
         try:
             await self._start()
         except BaseException:
-            await self._stack.aclose()
+            await self._end()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
+        # From here on nobody is cancelled: the cleaning up has to come to its end.
+        owner, self._owner = self._owner, None
         await self._stack.aclose()
         # The loop needs a turn to close the transports of the processes that have ended.
         await asyncio.sleep(0)
+        if self._failure is not None:
+            if owner is not None:
+                owner.uncancel()
+            # In place of the cancellation by which everything inside was ended, as `asyncio.timeout` does it.
+            raise self._failure from None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -105,7 +114,7 @@ class LocalCluster:
         """A new machine (or the same one, come back: its disk is as it was left). Ready when this returns."""
         if name in self._nodes:
             raise InvalidInput(f"there is a node {name} already")
-        node = self._make_node(name)
+        node = await self._make_node(name)
         self._nodes[name] = node
         await node.start()
         if node.agent is not None:
@@ -139,20 +148,8 @@ class LocalCluster:
             await self.apply(content)
 
     async def apply(self, content: JsonObject) -> JsonObject:
-        """Server-side apply, in process."""
-        metadata = content["metadata"]
-        resource_type = self.server.registry.find_api_version(content["apiVersion"], content["kind"])
-        if resource_type is None:
-            raise NotFound(f"there is no kind {content['kind']} in {content['apiVersion']}")
-        answer = await self.server.patch(
-            resource_type,
-            metadata["name"],
-            "application/apply-patch+yaml",
-            content,
-            namespace=metadata.get("namespace", ""),
-            options=WriteOptions(field_manager="localmodel", force=True, user=_ADMIN, user_agent="localmodel"),
-        )
-        return answer.object
+        """Server-side apply, as the admin."""
+        return await self._plane.apply(content)
 
     async def _start(self) -> None:
         self._state = StateDirectory(self.options.state)
@@ -166,10 +163,10 @@ class LocalCluster:
             await self.apply(objects.as_applied(definition))
         for content in (*objects.kserve_definitions(), *objects.first_objects(self.s3)):
             await self.apply(content)
-        self._start_controllers()
+        await self._start_controllers()
         for number in range(1, self.options.nodes + 1):
             name = f"node-{number}"
-            self._nodes[name] = self._make_node(name)
+            self._nodes[name] = await self._make_node(name)
         self._stack.push_async_callback(self._stop_nodes)
         if self.options.services:
             await self._start_manager_and_webhook()
@@ -201,43 +198,46 @@ class LocalCluster:
         return service
 
     async def _start_api(self) -> None:
-        caller = await self._stack.enter_async_context(HttpsAdmissionCaller(self._find_service))
-        # Every user has a token of his own, and may do everything.
-        users = (_ADMIN, "manager", "webhook", "agent")
-        self._tokens = {user: secrets.token_urlsafe(24) for user in users}
-        self.server = ApiServer(self.runtime, admission=caller)
-        self._certificate = make_certificate(
-            self.state / "certificates" / "api",
-            (ADDRESS, "localhost"),
-            now=datetime.datetime.now(datetime.UTC),
-        )
-        front = HttpFront(
-            self.server,
-            address=ADDRESS,
-            port=self.options.port,
-            users_by_token={token: _user_name(user) for user, token in self._tokens.items()},
-            pod_logs=LocalPodLogs(self.server, self._running_root, self._node_options),
-            tls=(self._certificate.certificate, self._certificate.private_key),
-        )
-        await self._stack.enter_async_context(front)
-        self.api_url = front.url
-        self.client = self._client("localmodel")
+        users = ("manager", "webhook", "agent")
+        self._plane = await self._stack.enter_async_context(self._make_plane(users))
+        self.api_url = self._plane.url
+        self.verbs = self._plane.verbs
+        self.client = await self._plane.client("localmodel")
         self.kubeconfig = absolute_path(self.options.kubeconfig or str(self.state / "kubeconfig"))
-        self._write_kubeconfig(self.kubeconfig, _ADMIN)
+        self._plane.write_kubeconfig(self.kubeconfig, ADMIN)
         # Of no use to anybody once the server is gone.
         self._stack.callback(self.kubeconfig.unlink, missing_ok=True)
-        for user in users[1:]:
-            self._write_kubeconfig(self._state.kubeconfig(user), user)
+        for user in users:
+            self._plane.write_kubeconfig(self._state.kubeconfig(user), user)
 
-    def _start_controllers(self) -> None:
-        running: list[tuple[str, Coroutine[Any, Any, None]]] = [
-            ("garbage-collector", self.server.run_garbage_collector()),
-            ("namespace-controller", self.server.run_namespace_controller()),
-            ("scheduler", Scheduler(self.runtime, self._client("kube-scheduler")).run()),
-            ("volume-binder", VolumeBinder(self.runtime, self._client("volume-binder")).run()),
-            ("node-lifecycle", NodeLifecycle(self.runtime, self._client("node-lifecycle"), _LIFECYCLE).run()),
-            ("kserve", KServeStandIn(self.runtime, self._client("kserve-controller")).run()),
-        ]
+    def _make_plane(self, users: tuple[str, ...]) -> ControlPlane:
+        # Each has a token of its own, and may do everything.
+        names = {user: f"system:serviceaccount:{SYSTEM_NAMESPACE}:localmodel-{user}" for user in users}
+        if self.options.control_plane == "kube":
+            return KubeControlPlane(
+                self.state / "control-plane",
+                KubeOptions(port=self.options.port, ready_timeout_seconds=self.options.ready_timeout_seconds),
+                users=names,
+                log_path=self._state.log,
+                died=self._plane_died,
+            )
+        return EmbeddedControlPlane(
+            self.runtime,
+            self.state,
+            port=self.options.port,
+            users=names,
+            find_service=self._find_service,
+            pod_logs=lambda server: LocalPodLogs(server, self._running_root, self._node_options),
+        )
+
+    def _plane_died(self, failure: ServiceFailed) -> None:
+        self._failure = failure
+        if self._owner is not None:
+            self._owner.cancel()
+
+    async def _start_controllers(self) -> None:
+        kserve = KServeStandIn(self.runtime, await self._plane.client("kserve-controller"))
+        running = [*await self._plane.controllers(), ("kserve", kserve.run())]
         tasks = [self.runtime.spawn(coroutine, name=name) for name, coroutine in running]
         self._stack.push_async_callback(_cancel_all, tasks)
 
@@ -264,7 +264,7 @@ class LocalCluster:
         await self.manager.start()
         await self.webhook.start()
 
-    def _make_node(self, name: str) -> LocalNode:
+    async def _make_node(self, name: str) -> LocalNode:
         disk = NodeDisk(self._state, name, self.options.disk_bytes)
         agent = None
         if self.options.services:
@@ -275,7 +275,7 @@ class LocalCluster:
             agent = self._make_service(f"agent-{name}", command, ports, self.s3)
         return LocalNode(
             self.runtime,
-            self._client(f"kubelet-{name}"),
+            await self._plane.client(f"kubelet-{name}"),
             self._state,
             disk,
             name=name,
@@ -321,21 +321,9 @@ class LocalCluster:
     def _running_root(self, node: str) -> Path | None:
         return self._state.node_root(node) if node in self._nodes else None
 
-    def _client(self, user_agent: str) -> ClusterClient:
-        return InMemoryClient(self.server, user_agent=user_agent)
-
-    def _write_kubeconfig(self, path: Path, user: str) -> None:
-        write_kubeconfig(
-            path, url=self.api_url, authority=self._certificate.authority, user=user, token=self._tokens[user]
-        )
-
 
 def absolute_path(path: str) -> Path:
     return Path(path).expanduser().absolute()
-
-
-def _user_name(user: str) -> str:
-    return user if user == _ADMIN else f"system:serviceaccount:{SYSTEM_NAMESPACE}:localmodel-{user}"
 
 
 async def _together(coroutines: Any) -> None:

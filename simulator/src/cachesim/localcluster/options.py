@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -10,11 +12,13 @@ class LocalClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `disk_bytes` None leaves each node the disk of this machine; a number gives each a disk of its own of that size
     where this user may mount one, and else only a capacity that the Node declares. `services` False leaves out the
-    manager, the webhook and the agents: the bare cluster. `s3_bytes_per_second` is for all readers together, as behind
-    a network; 0 is as fast as this machine goes.
+    manager, the webhook and the agents: the bare cluster. `control_plane` "embedded" is our own API server in this
+    process, "kube" Kubernetes' own as processes. `s3_bytes_per_second` is for all readers together, as behind a
+    network; 0 is as fast as this machine goes.
     """
 
     nodes: int = 2
+    control_plane: Literal["embedded", "kube"] = "embedded"
     disk_bytes: int | None = None
     state: str = ""
     kubeconfig: str = ""

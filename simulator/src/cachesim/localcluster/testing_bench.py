@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +25,8 @@ from cachecore.resources.serving import (
     ModelCopyStatus,
 )
 from cachecore.store import layout
+from cachesim.apiserver.builtin import VALIDATING_WEBHOOK
+from cachesim.host.loop_thread import LoopThread
 from cachesim.localcluster.cluster import LocalCluster
 from cachesim.localcluster.options import LocalClusterOptions
 from cachesim.localcluster.testing import Kubectl
@@ -76,13 +77,11 @@ class Bench:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="bench")
+        self._loop = LoopThread("bench")
         self._s3: Any = None
         self.cluster = LocalCluster(LocalClusterOptions(nodes=1, state=str(home / "state")))
 
     def start(self, storage_limit: str) -> None:
-        self._thread.start()
         self.run(self.cluster.__aenter__())
         self.run(self.cluster.apply(group_manifest(NODE_GROUP, storage_limit)))
 
@@ -91,15 +90,11 @@ class Bench:
             self._s3.close()
         try:
             self.run(self.cluster.__aexit__(None, None, None))
-            self.run(self._loop.shutdown_asyncgens())
-            self.run(self._loop.shutdown_default_executor())
         finally:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            self._loop.stop()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(2 * PATIENCE_SECONDS)
+        return self._loop.run(coroutine, 2 * PATIENCE_SECONDS)
 
     def kubectl(self) -> Kubectl | None:
         program = shutil.which("kubectl")
@@ -143,12 +138,9 @@ class Bench:
     @contextlib.contextmanager
     def without_validation(self) -> Iterator[None]:
         """As when the webhook is away: the API server asks nobody."""
-        server = self.cluster.server
-        kind = server.registry.find_api_version("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
-        if kind is None:
-            raise AssertionError("the server knows no webhooks")
-        there = self.run(server.get(kind, "localmodel"))
-        self.run(server.delete(kind, "localmodel"))
+        verbs = self.cluster.verbs
+        there = self.run(verbs.get(VALIDATING_WEBHOOK, "localmodel"))
+        self.run(verbs.delete(VALIDATING_WEBHOOK, "localmodel"))
         try:
             yield
         finally:
