@@ -18,7 +18,7 @@ from cachesim.apiserver.http import HttpFront
 from cachesim.apiserver.http.raw_client import HttpVerbs
 from cachesim.apiserver.testing import ContractApi, ContractServer, ContractTest, typed
 from cachesim.apiserver.testing_kinds import WIDGET_DEFINITION
-from cachesim.controlplane import NoBinaries, find_binaries
+from cachesim.controlplane import KubeOptions, NoBinaries, find_binaries
 from cachesim.controlplane.testing import LivePlane
 
 
@@ -72,13 +72,26 @@ class KubeServer:
         await test(ContractApi(verbs, AsyncioRuntime(), namespace=self._namespace))
 
 
+# Kubernetes' own periods are for clusters that live longer than a test.
+IMPATIENT = KubeOptions(
+    node_grace_seconds=6.0,
+    flags={
+        "kube-controller-manager": (
+            "--node-monitor-period=1s",
+            "--node-eviction-rate=100",
+            "--pvclaimbinder-sync-period=1s",
+        )
+    },
+)
+
+
 @pytest.fixture(scope="session")
 def live_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
     try:
         find_binaries()
     except NoBinaries as missing:
         pytest.skip(str(missing))
-    live = LivePlane(tmp_path_factory.mktemp("control-plane"))
+    live = LivePlane(tmp_path_factory.mktemp("control-plane"), IMPATIENT)
     live.start()
     yield live
     live.stop()
