@@ -90,6 +90,9 @@ def _check_pod(item: JsonObject, previous: JsonObject | None) -> list[FieldError
     spec = item.get("spec") or {}
     if previous is None:
         return _pod_errors(spec)
+    quality, decided = ((pod.get("status") or {}).get("qosClass") for pod in (item, previous))
+    if decided and quality != decided:
+        return [invalid("status.qosClass", quality, "field is immutable")]
     before = previous.get("spec") or {}
     if spec is before or _pod_essence(spec, before) == _pod_essence(before, before):
         return []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachesim.apiserver.crd import default_definition, new_definition
+from cachesim.apiserver.quality_of_service import quality_of_service
 from cachesim.apiserver.resources import JsonObject, ResourceType
 
 _Default = Callable[[JsonObject], JsonObject]
@@ -57,7 +58,7 @@ def _default_pod(item: JsonObject) -> JsonObject:
 
 
 def _new_pod(item: JsonObject) -> JsonObject:
-    return {**item, "status": {"phase": "Pending", "qosClass": "BestEffort"}}
+    return {**item, "status": {"phase": "Pending", "qosClass": quality_of_service(item.get("spec") or {})}}
 
 
 def _new_namespace(item: JsonObject) -> JsonObject:

@@ -215,7 +215,7 @@ class LocalCluster:
         names = {user: f"system:serviceaccount:{SYSTEM_NAMESPACE}:localmodel-{user}" for user in users}
         if self.options.control_plane == "kube":
             return KubeControlPlane(
-                self.state / "control-plane",
+                self._state.scratch / "control-plane",
                 KubeOptions(port=self.options.port, ready_timeout_seconds=self.options.ready_timeout_seconds),
                 users=names,
                 log_path=self._state.log,

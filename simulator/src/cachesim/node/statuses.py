@@ -109,7 +109,6 @@ def pod_status(pod: Pod, record: PodRecord, address: str, now: float, previous: 
         "podIP": address,
         "podIPs": [{"ip": address}],
         "startTime": format_timestamp(record.start_time),
-        "qosClass": "BestEffort",
         "conditions": _conditions(pod, record, now, previous.get("conditions", ())),
         **({"initContainerStatuses": init_statuses} if init_statuses else {}),
         "containerStatuses": statuses,

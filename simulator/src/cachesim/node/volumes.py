@@ -47,6 +47,12 @@ class VolumeMounter:
             path = f"{directory}/volumes/kubernetes.io~empty-dir/{volume.name}"
             await self._containers.make_directory(path)
             return MountedVolume(path=path)
+        if volume.projected is not None:
+            # The API server gives one to each pod, with the token of its service account. Nothing that runs here
+            # speaks to the API, so nothing is in it.
+            path = f"{directory}/volumes/kubernetes.io~projected/{volume.name}"
+            await self._containers.make_directory(path)
+            return MountedVolume(path=path, read_only=True)
         raise MountFailed(f'volume "{volume.name}" is of a kind that this node does not have')
 
     async def _volume_of(self, claim_name: str, namespace: str) -> PersistentVolume:

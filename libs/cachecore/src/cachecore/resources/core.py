@@ -119,6 +119,7 @@ class Volume(Value, frozen=True, kw_only=True):
     persistent_volume_claim: PersistentVolumeClaimVolume | None = None
     empty_dir: JsonObject | None = None
     host_path: HostPathVolume | None = None
+    projected: JsonObject | None = None
 
 
 class PodSpec(Value, frozen=True, kw_only=True):
