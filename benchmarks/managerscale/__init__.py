@@ -1,0 +1,1 @@
+"""What the benchmark of the manager at scale is made of."""
