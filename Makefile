@@ -21,7 +21,7 @@ EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
 export TOX_DISCOVER ?= $(subst $(SPACE),:,$(wildcard $(PYENV_ROOT)/versions/3.1[1-3].*/bin/python))
 
-.PHONY: help install test lint format types demo lock clean
+.PHONY: help install test lint format types kube demo lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,9 @@ format: install ## put the code into ruff's format and fix what it can
 
 types: install ## mypy --strict
 	@"$(BIN)/tox" run -q -e types
+
+kube: install ## Kubernetes' own control plane, built once (needs Go), for tests and for --cluster kube
+	@"$(BIN)/python" -m cachesim.controlplane
 
 demo: install ## a cluster on this machine and the whole story: make demo ARGS='--nodes 5'
 	@"$(BIN)/localmodel" demo $(ARGS)

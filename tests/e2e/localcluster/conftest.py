@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,14 +15,14 @@ import pytest
 class Up:
     """A running `localmodel up`, ready to be used."""
 
-    def __init__(self, *arguments: str, temporary: Path) -> None:
+    def __init__(self, *arguments: str, temporary: Path, environment: Mapping[str, str] | None = None) -> None:
         self.temporary = temporary
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cachesim.cli", "up", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TMPDIR": str(temporary)},
+            env={**os.environ, "TMPDIR": str(temporary), **(environment or {})},
         )
 
     def wait_ready(self) -> str:
@@ -66,8 +66,10 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
 
-    def start(*arguments: str) -> Up:
-        started.append(Up(*arguments, temporary=tmp_path))
+    def start(*arguments: str, environment: Mapping[str, str] | None = None) -> Up:
+        temporary = tmp_path / "tmp"
+        temporary.mkdir(exist_ok=True)
+        started.append(Up(*arguments, temporary=temporary, environment=environment))
         return started[-1]
 
     yield start

@@ -18,8 +18,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "up",
         help="a whole cluster on this machine, until Ctrl-C",
-        description="Runs a cluster on this machine until Ctrl-C: the API server, S3 (moto), the manager, the webhook, "
-        "an agent per node, and nodes that run pods as processes.",
+        description="Runs a cluster on this machine until Ctrl-C: a control plane, S3 (moto), the manager, the "
+        "webhook, an agent per node, and nodes that run pods as processes.",
     )
     add_cluster_arguments(parser)
     parser.set_defaults(run=run)
@@ -52,11 +52,16 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cluster_options(arguments: argparse.Namespace) -> LocalClusterOptions:
-    """Raises InvalidInput for a size that is none."""
+    """Raises InvalidInput for a size that is none, and for a control plane that isn't there."""
     try:
         disk_bytes = quantity_bytes(arguments.disk) if arguments.disk else None
     except InvalidInput as error:
         raise InvalidInput(f"--disk: {error}") from error
+    if arguments.cluster == "kube":
+        # Heavy, and of no use to the other cluster.
+        from cachesim.controlplane import find_binaries
+
+        find_binaries()
     return LocalClusterOptions(
         nodes=arguments.nodes,
         control_plane=arguments.cluster,

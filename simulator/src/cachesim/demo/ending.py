@@ -11,6 +11,9 @@ from cachesim.demo.manifests import NAMESPACE, NODE_GROUP, SERVICE
 from cachesim.demo.outcome import StepFailed
 from cachesim.demo.stage import Stage
 
+# Kubernetes lets a pod without its node be for 40 s, in case the node is about to register again, and looks every 20 s.
+_COLLECTION_SECONDS = 60.0
+
 
 async def lose_node(stage: Stage) -> str:
     """The machine is gone, then its Node object: what belonged to it goes by itself."""
@@ -18,9 +21,11 @@ async def lose_node(stage: Stage) -> str:
     lost = len([pod for pod in stage.view.pods_of(NAMESPACE) if pod.spec.node_name == node])
     await stage.cluster.delete_node(node)
     left = len(stage.nodes)
+    if lost and stage.cluster.options.control_plane == "kube":
+        stage.screen.note("Kubernetes collects the pods of a node that has gone after about a minute")
     await stage.view.until(
         lambda: not _left_of_node(stage, node, left),
-        stage.timeout_seconds(),
+        stage.timeout_seconds() + _COLLECTION_SECONDS,
         lambda: f"{node} is gone, but {_left_of_node(stage, node, left)}",
     )
     pods = counted(lost, "pod")

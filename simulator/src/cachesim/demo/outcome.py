@@ -50,10 +50,14 @@ class EvictionReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DemoReport(msgspec.Struct, kw_only=True):
-    """The whole story. Filled as it is told, so that one that breaks off is written too."""
+    """The whole story. Filled as it is told, so that one that breaks off is written too.
+
+    `cluster` is the control plane that it was told on, `embedded` or `kube`.
+    """
 
     schema: str = SCHEMA
     ok: bool = False
+    cluster: str = "embedded"
     model: ModelReport = ModelReport()
     steps: list[StepOutcome] = []
     cold_start_seconds: ColdStart = ColdStart()

@@ -103,10 +103,12 @@ class Story:
             uri=model.uri, key=model.key, bytes_total=model.bytes_total, digest=model.digest
         )
         cluster = self._options.cluster
+        self.report.cluster = cluster.control_plane
         rate = cluster.s3_bytes_per_second
         network = f", S3 at {format_bytes(rate)}/s as over a network" if rate else ""
+        plane = ", Kubernetes' own control plane" if cluster.control_plane == "kube" else ""
         size = format_bytes(model.bytes_total)
-        self._screen.title(f"localmodel demo: {cluster.nodes} nodes, a model of {size}{network}")
+        self._screen.title(f"localmodel demo: {cluster.nodes} nodes, a model of {size}{network}{plane}")
 
     @contextlib.asynccontextmanager
     async def _cluster(self) -> AsyncIterator[LocalCluster]:
