@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from cachecore.adapters.asyncio_runtime import AsyncioRuntime
 from cachecore.controller.lease import LeaderElection
-from cachecore.errors import ApiUnavailable, InvalidInput
+from cachecore.errors import ApiUnavailable, InvalidInput, LeaseLost
 from cachecore.ports.runtime import Task
-from cachecore.resources.core import Lease, LeaseSpec
+from cachecore.resources.core import Lease, LeaseSpec, Node
 from cachecore.resources.meta import ObjectMeta
 from cachecore.testing import FakeCluster, VirtualRuntime
 
@@ -130,9 +133,10 @@ def test_a_dead_leader_is_followed_when_its_lease_was_still_for_its_duration() -
 
     async def main() -> None:
         scene.start("b")
-        await scene.runtime.sleep(14.5)
+        await scene.runtime.sleep(14.9)
         assert scene.leading == []
-        await scene.runtime.sleep(4)
+        # Not a retry period later: the lease's end is known.
+        await scene.runtime.sleep(0.2)
         assert scene.leading == ["b"]
 
     scene.runtime.run(main())
@@ -268,6 +272,74 @@ def test_a_failure_of_the_leading_is_raised() -> None:
     with pytest.raises(ValueError, match="broken"):
         scene.runtime.run(election.run(lead))
     assert not election.leading
+
+
+def test_what_leads_can_write_while_the_lease_is_renewed_and_not_after_the_leading() -> None:
+    scene = Scene()
+    election = LeaderElection(scene.runtime, scene.cluster, namespace="system", name="lease", identity="a")
+    fenced = election.fenced(scene.cluster)
+
+    async def lead() -> None:
+        for number in range(5):
+            await scene.runtime.sleep(7)
+            await fenced.create(Node(metadata=ObjectMeta(name=f"n{number}")))
+
+    scene.runtime.run(election.run(lead))
+    with pytest.raises(LeaseLost, match="update of Node/status not sent: the lease system/lease was not renewed"):
+        scene.runtime.run(fenced.update_status(Node(metadata=ObjectMeta(name="n0"))))
+    assert scene.cluster.faults.count("create", "*n?") == 5
+
+
+def test_a_leader_that_was_frozen_past_its_deadline_writes_nothing_more() -> None:
+    # In real time, because in virtual time nothing is ever late: the loop does nothing for a while, as in a SIGSTOP.
+    runtime = AsyncioRuntime(seed=1)
+    cluster = FakeCluster(runtime)
+    times = {"lease_duration_seconds": 0.4, "renew_deadline_seconds": 0.2, "retry_period_seconds": 0.05}
+    election = LeaderElection(runtime, cluster, namespace="system", name="lease", identity="a", **times)
+    fenced = election.fenced(cluster)
+    written: list[str] = []
+    writing = runtime.signal()
+
+    async def lead() -> None:
+        for number in range(10_000):
+            name = f"n{number}"
+            await fenced.create(Node(metadata=ObjectMeta(name=name)))
+            written.append(name)
+            writing.set()
+            await asyncio.sleep(0)
+
+    async def main() -> list[str]:
+        task = runtime.spawn(election.run(lead), name="election")
+        await writing.wait()
+        time.sleep(0.3)  # noqa: ASYNC251 - freezing the loop is the point
+        before = list(written)
+        with pytest.raises(LeaseLost):
+            await task.join()
+        return before
+
+    assert asyncio.run(main()) == written
+
+
+def test_a_leader_that_sees_another_writes_nothing_more() -> None:
+    scene = Scene()
+    election = LeaderElection(scene.runtime, scene.cluster, namespace="system", name="lease", identity="a")
+
+    async def main() -> None:
+        scene.runtime.spawn(election.run(scene.lead("a")), name="a")
+        scene.cleaning_seconds = 5.0
+        await scene.runtime.sleep(5)
+        assert election.may_write
+        scene.cluster.add(
+            Lease(
+                metadata=ObjectMeta(name="lease", namespace="system"),
+                spec=LeaseSpec(holder_identity="b", lease_duration_seconds=15),
+            )
+        )
+        await scene.runtime.sleep(3)
+        assert scene.leading == ["a"]
+        assert not election.may_write
+
+    scene.runtime.run(main())
 
 
 def test_times_that_cannot_be_safe_are_refused() -> None:

@@ -31,7 +31,8 @@ NO_REASONS = frozenset(
     True False Unknown Normal Warning
     Ready Progressing Degraded NodeStatusComplete StorageReady
     Transferring
-    AlreadyExists Conflict Expired Forbidden InternalError Invalid NotFound ServiceUnavailable TooManyRequests
+    AlreadyExists Conflict Expired Forbidden InternalError Invalid LeaseLost NotFound ServiceUnavailable
+    TooManyRequests
     """.split()
 )
 # Given without a word of their own in these modules.

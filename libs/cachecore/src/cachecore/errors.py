@@ -15,6 +15,7 @@ The tree (adapters translate what they catch into it and chain the cause):
     │   ├── Forbidden           401 or 403
     │   ├── TooManyRequests     429, with retry_after_seconds
     │   └── ApiUnavailable      5xx, a timeout, a broken connection; a write may have been applied
+    │       └── LeaseLost       not sent: this process may no longer be the leader, who alone writes
     ├── SourceError             the object store
     │   ├── UnsupportedScheme   no driver for the URI's scheme
     │   ├── SourceNotFound      no bucket, no prefix, or no object under it
@@ -110,6 +111,13 @@ class TooManyRequests(ApiError):
 class ApiUnavailable(ApiError):
     default_status_code = 503
     default_reason = "ServiceUnavailable"
+
+
+class LeaseLost(ApiUnavailable):
+    """A write that was not sent. To its caller it is as if the API server were away: later, or another process, may."""
+
+    default_status_code = 0
+    default_reason = "LeaseLost"
 
 
 class SourceError(LocalModelError):

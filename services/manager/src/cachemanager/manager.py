@@ -51,9 +51,11 @@ class Manager:
         self._runtime = runtime
         self._options = options
         self._metrics = ManagerMetrics(registry if registry is not None else CollectorRegistry())
-        self.client = CountingClient(client, self._metrics)
-        # The lease and events are not what the manager is measured by.
-        self._plain_client = client
+        self._election = self._make_election(client) if options.leader_election else None
+        fenced = client if self._election is None else self._election.fenced(client)
+        # Events are not what the manager is measured by.
+        self._event_client = fenced
+        self.client = CountingClient(fenced, self._metrics)
         self.fleet = Fleet(options.tolerated_taint_keys)
         self._placements = Placements(self.fleet, runtime.monotonic)
         self._services = ServiceIndex()
@@ -81,21 +83,23 @@ class Manager:
     async def _campaign(self) -> None:
         await self._observers.wait_synced()
         self._synced = True
-        if not self._options.leader_election:
+        if self._election is None:
             await self._lead()
-            return
-        election = LeaderElection(
+        else:
+            await self._election.run(self._lead)
+
+    def _make_election(self, client: ClusterClient) -> LeaderElection:
+        return LeaderElection(
             self._runtime,
-            self._plain_client,
+            client,
             namespace=self._options.system_namespace,
             name=MANAGER_LEASE,
             identity=self._options.identity,
         )
-        await election.run(self._lead)
 
     async def _lead(self) -> None:
         """Reconcile everything once, then what changes. Each leadership starts with queues of its own."""
-        events = EventRecorder(self._runtime, self._plain_client, component=COMPONENT, host=self._options.identity)
+        events = EventRecorder(self._runtime, self._event_client, component=COMPONENT, host=self._options.identity)
         controllers = Controllers(self, events)
         self._leading = True
         self._metrics.leading.set(1)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from cachecore.controller.guarded_client import GuardedClient
 from cachecore.controller.metrics import ControllerMetrics
-from cachecore.ports.cluster import ClusterClient, Patch, ResourceList, Watch
+from cachecore.ports.cluster import ClusterClient
 from cachecore.resources.meta import Resource
-
-R = TypeVar("R", bound=Resource)
 
 
 class ManagerMetrics:
@@ -35,96 +32,15 @@ class ManagerMetrics:
         )
 
 
-class CountingClient:
+class CountingClient(GuardedClient):
     """A `ClusterClient` that counts the writes which pass through it."""
 
     def __init__(self, client: ClusterClient, metrics: ManagerMetrics) -> None:
-        self._client = client
+        super().__init__(client, self._count)
         self._metrics = metrics
         self.writes = 0
 
-    def _count(self, verb: str, kind: type[Resource], subresource: str = "") -> None:
+    def _count(self, verb: str, kind: type[Resource], subresource: str) -> None:
         self.writes += 1
         name = kind.resource_type.kind
         self._metrics.writes.labels(verb, f"{name}/{subresource}" if subresource else name).inc()
-
-    async def get(self, kind: type[R], name: str, namespace: str = "") -> R:
-        return await self._client.get(kind, name, namespace)
-
-    async def list(
-        self,
-        kind: type[R],
-        *,
-        namespace: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        limit: int = 0,
-        continue_token: str = "",
-        resource_version: str = "",
-    ) -> ResourceList[R]:
-        return await self._client.list(
-            kind,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            limit=limit,
-            continue_token=continue_token,
-            resource_version=resource_version,
-        )
-
-    async def watch(
-        self,
-        kind: type[R],
-        *,
-        resource_version: str,
-        namespace: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        timeout_seconds: float = 300.0,
-    ) -> Watch[R]:
-        return await self._client.watch(
-            kind,
-            resource_version=resource_version,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            timeout_seconds=timeout_seconds,
-        )
-
-    async def create(self, resource: R) -> R:
-        self._count("create", type(resource))
-        return await self._client.create(resource)
-
-    async def update(self, resource: R) -> R:
-        self._count("update", type(resource))
-        return await self._client.update(resource)
-
-    async def update_status(self, resource: R) -> R:
-        self._count("update", type(resource), "status")
-        return await self._client.update_status(resource)
-
-    async def patch(self, kind: type[R], name: str, patch: Patch, *, namespace: str = "", subresource: str = "") -> R:
-        self._count("patch", kind, subresource)
-        return await self._client.patch(kind, name, patch, namespace=namespace, subresource=subresource)
-
-    async def delete(
-        self,
-        kind: type[R],
-        name: str,
-        *,
-        namespace: str = "",
-        uid: str = "",
-        resource_version: str = "",
-        propagation: str = "Background",
-        grace_period_seconds: int | None = None,
-    ) -> None:
-        self._count("delete", kind)
-        await self._client.delete(
-            kind,
-            name,
-            namespace=namespace,
-            uid=uid,
-            resource_version=resource_version,
-            propagation=propagation,
-            grace_period_seconds=grace_period_seconds,
-        )

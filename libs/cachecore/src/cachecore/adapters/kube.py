@@ -8,9 +8,11 @@ slower.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,9 +21,10 @@ import aiohttp
 import msgspec
 
 from cachecore.adapters.kube_errors import error_of_answer
+from cachecore.adapters.kube_guard import Check, asking, trace_config
 from cachecore.adapters.kube_watch import KubeWatch
 from cachecore.errors import ApiError, ApiUnavailable, InvalidInput, TooManyRequests
-from cachecore.ports.cluster import Patch, PatchType, ResourceList, Watch
+from cachecore.ports.cluster import BeforeWrite, Patch, PatchType, ResourceList, Watch
 from cachecore.resources.meta import Resource, to_object
 
 R = TypeVar("R", bound=Resource)
@@ -35,6 +38,7 @@ REQUEST_SECONDS = 60.0
 WATCH_IDLE_SECONDS = 120.0
 READ_ATTEMPTS = 4
 LONGEST_RETRY_AFTER_SECONDS = 30.0
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -62,6 +66,7 @@ class KubeClient:
         from kubernetes.aio.client.rest import RESTClientObject
 
         self._configuration = configuration
+        configuration.trace_configs = [trace_config()]
         self._rest: Any = RESTClientObject(configuration)
         self._user_agent = user_agent
         self._reload = reload
@@ -70,6 +75,7 @@ class KubeClient:
             total=None, sock_connect=CONNECT_SECONDS, sock_read=watch_idle_seconds
         )
         self._decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+        self._before_write: BeforeWrite | None = None
 
     @property
     def host(self) -> str:
@@ -78,6 +84,12 @@ class KubeClient:
 
     async def close(self) -> None:
         await self._rest.close()
+
+    def guarded(self, before_write: BeforeWrite) -> KubeClient:
+        """This client, over the same connections; it asks once more when a write's connection stands."""
+        client = copy.copy(self)
+        client._before_write = before_write
+        return client
 
     async def get(self, kind: type[R], name: str, namespace: str = "") -> R:
         found: R = self._decode(kind, await self._read(_path(kind, namespace, name)))
@@ -141,7 +153,7 @@ class KubeClient:
 
     async def update_status(self, resource: R) -> R:
         path = _path(type(resource), resource.namespace, resource.name, "status")
-        return await self._write("PUT", path, type(resource), to_object(resource))
+        return await self._write("PUT", path, type(resource), to_object(resource), subresource="status")
 
     async def patch(self, kind: type[R], name: str, patch: Patch, *, namespace: str = "", subresource: str = "") -> R:
         body = patch.body
@@ -151,7 +163,9 @@ class KubeClient:
             body = {"apiVersion": resource_type.api_version, "kind": resource_type.kind, **body}
             query = {"fieldManager": patch.field_manager or "localmodel", "force": "true" if patch.force else ""}
         path = _path(kind, namespace, name, subresource)
-        return await self._write("PATCH", path, kind, body, query=query, content_type=patch.type.value)
+        return await self._write(
+            "PATCH", path, kind, body, subresource=subresource, query=query, content_type=patch.type.value
+        )
 
     async def delete(
         self,
@@ -171,7 +185,8 @@ class KubeClient:
             options["preconditions"] = preconditions
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
-        await self._exchange("DELETE", _path(kind, namespace, name), body=options)
+        path = _path(kind, namespace, name)
+        await self._exchange("DELETE", path, body=options, check=self._check("delete", kind, ""))
 
     # Inside.
 
@@ -182,12 +197,17 @@ class KubeClient:
         kind: type[R],
         body: Any,
         *,
+        subresource: str = "",
         query: dict[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> R:
-        content = await self._exchange(method, path, query, body=body, content_type=content_type)
+        check = self._check(_VERBS[method], kind, subresource)
+        content = await self._exchange(method, path, query, body=body, content_type=content_type, check=check)
         written: R = self._decode(kind, content)
         return written
+
+    def _check(self, verb: str, kind: type[Resource], subresource: str) -> Check | None:
+        return None if self._before_write is None else partial(self._before_write, verb, kind, subresource)
 
     async def _read(self, path: str, query: dict[str, Any] | None = None) -> bytes:
         """A GET, tried a few times: reading twice does no harm."""
@@ -207,8 +227,11 @@ class KubeClient:
         *,
         body: Any = None,
         content_type: str = "application/json",
+        check: Check | None = None,
     ) -> bytes:
-        response = await self._send(method, path, query, body=body, content_type=content_type, timeout=self._timeout)
+        response = await self._send(
+            method, path, query, body=body, content_type=content_type, timeout=self._timeout, check=check
+        )
         try:
             return await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -225,6 +248,7 @@ class KubeClient:
         body: Any = None,
         content_type: str = "application/json",
         timeout: aiohttp.ClientTimeout,
+        check: Check | None = None,
     ) -> aiohttp.ClientResponse:
         """The answer's head, when it is a success; its body is still to be read. Raises `ApiError`."""
         text = urlencode({name: value for name, value in (query or {}).items() if value != ""})
@@ -232,7 +256,8 @@ class KubeClient:
         for last in (False, True):
             headers = await self._headers(content_type)
             try:
-                answer = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+                with asking(check):
+                    answer = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
                 response: aiohttp.ClientResponse = answer.response
                 if response.status < 300:
                     return response

@@ -3,6 +3,10 @@
 Nobody's wall clock is compared with anybody else's: a lease has expired when this process has not seen it change for
 the lease's duration, by its own monotonic clock. A leader stops leading at the renew deadline, which is earlier than
 the moment at which another may take over.
+
+A process that was stopped meanwhile (SIGSTOP, a frozen machine) can't stop leading in time: when it goes on, whatever
+is due runs in any order, writes too. So what leads writes through `LeaderElection.fenced`, which looks at the clock
+before each write. What is left is the moment between that look and the bytes' leaving; the resourceVersions are for it.
 """
 
 from __future__ import annotations
@@ -13,11 +17,20 @@ from typing import Any
 
 import msgspec
 
-from cachecore.errors import Conflict, DeadlineExceeded, InvalidInput, LocalModelError, NotFound, TaskCancelled
+from cachecore.controller.guarded_client import guarded
+from cachecore.errors import (
+    Conflict,
+    DeadlineExceeded,
+    InvalidInput,
+    LeaseLost,
+    LocalModelError,
+    NotFound,
+    TaskCancelled,
+)
 from cachecore.ports.cluster import ClusterClient
 from cachecore.ports.runtime import Runtime, Task
 from cachecore.resources.core import Lease, LeaseSpec
-from cachecore.resources.meta import ObjectMeta
+from cachecore.resources.meta import ObjectMeta, Resource
 from cachecore.tasks import within
 from cachecore.timestamps import format_micro_timestamp
 
@@ -60,6 +73,7 @@ class LeaderElection:
         self._observed: Lease | None = None
         self._observed_at_seconds = 0.0
         self._leading = False
+        self._deadline_seconds = 0.0
 
     @property
     def leading(self) -> bool:
@@ -71,18 +85,33 @@ class LeaderElection:
         """Who held the lease when it was last seen; "" when nobody did."""
         return (self._observed.spec.holder_identity or "") if self._observed is not None else ""
 
+    @property
+    def may_write(self) -> bool:
+        """Whether this process leads, and nobody else can have taken over: true up to the renew deadline."""
+        return self._leading and self._runtime.monotonic() < self._deadline_seconds
+
+    def fenced(self, client: ClusterClient) -> ClusterClient:
+        """`client`, for what `lead` writes: a write raises `LeaseLost`, and is not sent, once `may_write` is false."""
+
+        def before_write(verb: str, kind: type[Resource], subresource: str) -> None:
+            if not self.may_write:
+                what = f"{verb} of {kind.resource_type.kind}{'/' if subresource else ''}{subresource}"
+                raise LeaseLost(f"{what} not sent: the lease {self._namespace}/{self._name} was not renewed in time")
+
+        return guarded(client, before_write)
+
     async def run(self, lead: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `lead` whenever the lease is held, and cancel it when the lease is lost; until `lead` ends by itself.
 
         Its failure is raised. When this coroutine is cancelled, `lead` is cancelled first, then the lease is released.
         """
         while True:
-            acquired_at_seconds = await self._acquire()
+            self._renewed(await self._acquire())
             logger.info("leading", extra=self._fields())
             task = self._runtime.spawn(lead(), name=f"lead-{self._identity}")
             self._leading = True
             try:
-                await self._renew_until_lost(task, acquired_at_seconds)
+                await self._renew_until_lost(task)
                 if task.done():
                     await task.join()
                     return
@@ -96,27 +125,36 @@ class LeaderElection:
             begun_at_seconds = self._runtime.monotonic()
             if await self._attempt(self._renew_deadline_seconds):
                 return begun_at_seconds
-            jitter = 1.0 + JITTER * self._runtime.random.random()
-            await self._runtime.sleep(self._retry_period_seconds * jitter)
+            await self._runtime.sleep(self._pause_seconds())
 
-    async def _renew_until_lost(self, task: Task[None], acquired_at_seconds: float) -> None:
+    def _pause_seconds(self) -> float:
+        """Until the next attempt: a retry period, or less when the lease expires sooner."""
+        period = self._retry_period_seconds * (1.0 + JITTER * self._runtime.random.random())
+        if self._observed is None:
+            return period
+        remaining = self._expiry_seconds(self._observed.spec) - self._runtime.monotonic()
+        return min(period, remaining) if remaining > 0 else period
+
+    def _renewed(self, begun_at_seconds: float) -> None:
+        # Counted from when the good attempt was *begun*: others may count from when the server took it.
+        self._deadline_seconds = begun_at_seconds + self._renew_deadline_seconds
+
+    async def _renew_until_lost(self, task: Task[None]) -> None:
         """Renew while `task` runs. Returns when it has ended, or when no renewal succeeded until the deadline."""
-        renewed_at_seconds = acquired_at_seconds
         while not task.done():
-            # Counted from when the last good attempt was *begun*: others may count from when the server took it.
-            deadline_seconds = renewed_at_seconds + self._renew_deadline_seconds
-            remaining = deadline_seconds - self._runtime.monotonic()
+            remaining = self._deadline_seconds - self._runtime.monotonic()
             if remaining <= 0:
                 return
             if await self._ended_within(task, min(self._retry_period_seconds, remaining)):
                 return
             begun_at_seconds = self._runtime.monotonic()
-            if begun_at_seconds >= deadline_seconds:
+            if begun_at_seconds >= self._deadline_seconds:
                 return
-            if await self._attempt(deadline_seconds - begun_at_seconds):
-                renewed_at_seconds = begun_at_seconds
+            if await self._attempt(self._deadline_seconds - begun_at_seconds):
+                self._renewed(begun_at_seconds)
             elif self.holder not in ("", self._identity):
                 # Another leads already: not a moment longer.
+                self._deadline_seconds = begun_at_seconds
                 return
 
     async def _ended_within(self, task: Task[None], seconds: float) -> bool:
@@ -157,8 +195,10 @@ class LeaderElection:
     def _may_take(self, spec: LeaseSpec) -> bool:
         if not spec.holder_identity or spec.holder_identity == self._identity:
             return True
-        duration = spec.lease_duration_seconds or self._lease_duration_seconds
-        return self._runtime.monotonic() >= self._observed_at_seconds + duration
+        return self._runtime.monotonic() >= self._expiry_seconds(spec)
+
+    def _expiry_seconds(self, spec: LeaseSpec) -> float:
+        return self._observed_at_seconds + (spec.lease_duration_seconds or self._lease_duration_seconds)
 
     def _spec(self, old: LeaseSpec | None) -> LeaseSpec:
         """The lease's spec while this process holds it; `old` is what it follows."""

@@ -7,7 +7,8 @@ is retried by its caller, who alone knows whether it is safe.
 from __future__ import annotations
 
 import enum
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -57,6 +58,10 @@ class WatchEvent(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     @property
     def resource_version(self) -> str:
         return self.resource.metadata.resource_version
+
+
+BeforeWrite: TypeAlias = Callable[[str, type[Resource], str], None]
+"""Asked before a write, with its verb, kind and subresource (mostly ""); raises an `ApiError` to have it not sent."""
 
 
 class Watch(Protocol[R]):
@@ -130,3 +135,10 @@ class ClusterClient(Protocol):
         `grace_period_seconds` is for pods: None leaves it to the pod, 0 takes the object away at once.
         """
         ...
+
+
+@runtime_checkable
+class GuardableClient(Protocol):
+    """A client that can ask before a write at a later moment than who calls it could."""
+
+    def guarded(self, before_write: BeforeWrite) -> ClusterClient: ...
