@@ -16,8 +16,10 @@ T = TypeVar("T")
 class LivePlane:
     """Started and stopped by whoever is no coroutine. `plane` may be asked for its addresses from any loop."""
 
-    def __init__(self, directory: Path, options: KubeOptions = KubeOptions()) -> None:
-        self.plane = KubeControlPlane(directory, options)
+    def __init__(
+        self, directory: Path, options: KubeOptions = KubeOptions(), *, users: dict[str, str] | None = None
+    ) -> None:
+        self.plane = KubeControlPlane(directory, options, users=users)
         self._loop = LoopThread("control-plane")
 
     def start(self) -> None:
