@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import pytest
 from cachecore.adapters.kube import connect
 from cachecore.resources.core import Node
 from cachesim.controlplane import PARTS, NoBinaries, find_binaries
+from cachesim.localcluster.testing import Kubectl
 
 Start = Callable[..., Any]
 KUBE = ("--cluster", "kube", "--nodes", "1", "--disk", "64Mi")
@@ -69,6 +72,25 @@ def test_its_kubeconfig_is_of_a_cluster_with_ready_nodes(kube: Start) -> None:
             await client.close()
 
     assert asyncio.run(node_names()) == ["node-1"]
+
+
+def test_kubectl_reads_the_log_of_a_pod(kube: Start, tmp_path: Path) -> None:
+    if (program := shutil.which("kubectl")) is None:
+        pytest.skip("kubectl not found")
+    running = kube(*KUBE)
+    found = re.search(r"export KUBECONFIG=(\S+)", running.wait_ready())
+    assert found is not None
+    kubectl = Kubectl(program, tmp_path, Path(found[1]))
+    container = {"name": "main", "image": "python:3.12", "command": ["python3", "-c", "print('I', 'ran')"]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a"},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    kubectl("wait", "pod/a", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+    assert kubectl("logs", "a") == "I ran\n"
 
 
 def test_ctrl_c_ends_everything(kube: Start) -> None:

@@ -90,6 +90,9 @@ def api_server(ports: Ports, files: Files, options: KubeOptions) -> tuple[str, .
         *("--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"),
         "--external-hostname=localhost",
         "--allow-privileged=true",
+        # Nodes are of this machine, and know the API server by its certificate.
+        *("--kubelet-preferred-address-types=InternalIP", f"--kubelet-certificate-authority={files.authority}"),
+        *(f"--kubelet-client-certificate={files.certificate}", f"--kubelet-client-key={files.private_key}"),
         # It is for servers that many share; here it would only queue the load of one.
         "--enable-priority-and-fairness=false",
         "--shutdown-delay-duration=0",

@@ -193,7 +193,7 @@ class KubeControlPlane:
         files.directory.chmod(0o700)
         now = datetime.datetime.now(datetime.UTC)
         names = (ADDRESS, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-        self._certificate = make_certificate(files.certificate.parent, names, now=now)
+        self._certificate = make_certificate(files.certificate.parent, names, now=now, of_client=True)
         files.authority.write_bytes(self.authority)
         files.account_key.touch(mode=0o600)
         files.account_key.write_bytes(

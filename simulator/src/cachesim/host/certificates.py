@@ -24,8 +24,13 @@ class ServerCertificate(msgspec.Struct, frozen=True, kw_only=True):
     authority: bytes
 
 
-def make_certificate(directory: Path, names: tuple[str, ...], *, now: datetime.datetime) -> ServerCertificate:
-    """Write `tls.crt` and `tls.key`, valid for `names` (DNS names or IP addresses), into `directory`."""
+def make_certificate(
+    directory: Path, names: tuple[str, ...], *, now: datetime.datetime, of_client: bool = False
+) -> ServerCertificate:
+    """Write `tls.crt` and `tls.key`, valid for `names` (DNS names or IP addresses), into `directory`.
+
+    With `of_client` its holder may also show it to servers that want to know who calls.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("localmodel local cluster")
@@ -36,12 +41,13 @@ def make_certificate(directory: Path, names: tuple[str, ...], *, now: datetime.d
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if of_client else [])]
     certificate = (
         _builder(_name(names[0]), authority_name, key.public_key(), now)
         .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )

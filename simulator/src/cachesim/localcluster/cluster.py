@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
 from cachecore.errors import InvalidInput, LocalModelError, NotFound
 from cachecore.names import SYSTEM_NAMESPACE
@@ -28,6 +30,7 @@ from cachesim.kserve.standin import KServeStandIn
 from cachesim.localcluster import commands, objects
 from cachesim.localcluster.commands import ServicePorts
 from cachesim.localcluster.disks import NodeDisk, check_disk_size
+from cachesim.localcluster.kubelet_server import KubeletServer
 from cachesim.localcluster.local_node import LocalNode
 from cachesim.localcluster.options import LocalClusterOptions
 from cachesim.localcluster.planes import ADMIN, ControlPlane, EmbeddedControlPlane
@@ -207,6 +210,8 @@ class LocalCluster:
         self._plane.write_kubeconfig(self.kubeconfig, ADMIN)
         # Of no use to anybody once the server is gone.
         self._stack.callback(self.kubeconfig.unlink, missing_ok=True)
+        if isinstance(self._plane, KubeControlPlane):
+            await self._serve_logs(self._plane)
         for user in users:
             self._plane.write_kubeconfig(self._state.kubeconfig(user), user)
 
@@ -229,6 +234,19 @@ class LocalCluster:
             find_service=self._find_service,
             pod_logs=lambda server: LocalPodLogs(server, self._running_root, self._node_options),
         )
+
+    async def _serve_logs(self, plane: KubeControlPlane) -> None:
+        """What a real API server asks the nodes themselves for."""
+        files = plane.files
+        server = KubeletServer(
+            plane.verbs,
+            LocalPodLogs(plane.verbs, self._running_root, self._node_options),
+            certificate=files.certificate,
+            private_key=files.private_key,
+            authority=files.authority,
+        )
+        await self._stack.enter_async_context(server)
+        self._node_options = msgspec.structs.replace(self._node_options, kubelet_port=server.port)
 
     def _plane_died(self, failure: ServiceFailed) -> None:
         self._failure = failure

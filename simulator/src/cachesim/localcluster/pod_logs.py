@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cachecore.errors import ApiError, NotFound
-from cachesim.apiserver import ApiServer
+from cachesim.apiserver.builtin import POD
 from cachesim.apiserver.errors import bad_request
 from cachesim.apiserver.resources import JsonObject
+from cachesim.apiserver.verbs import RawVerbs
 from cachesim.node.options import NodeOptions
 
 _BLOCK_BYTES = 64 * 1024
@@ -18,10 +19,10 @@ _FOLLOW_SECONDS = 0.2
 
 
 class LocalPodLogs:
-    """The `PodLogs` of the HTTP front. `node_root` finds the directory that is a node's `/`, or None."""
+    """The `PodLogs` of a cluster on this machine. `node_root` finds the directory that is a node's `/`, or None."""
 
-    def __init__(self, server: ApiServer, node_root: Callable[[str], Path | None], options: NodeOptions) -> None:
-        self._server = server
+    def __init__(self, verbs: RawVerbs, node_root: Callable[[str], Path | None], options: NodeOptions) -> None:
+        self._verbs = verbs
         self._node_root = node_root
         self._options = options
 
@@ -58,9 +59,8 @@ class LocalPodLogs:
         return path
 
     async def _runs(self, pod: JsonObject, container: str) -> bool:
-        resource_type = self._server.registry.lookup("", "v1", "pods")
         try:
-            now = await self._server.get(resource_type, pod["metadata"]["name"], pod["metadata"]["namespace"])
+            now = await self._verbs.get(POD, pod["metadata"]["name"], pod["metadata"]["namespace"])
         except NotFound:
             return False
         except ApiError:

@@ -224,4 +224,5 @@ def node_status(node: NodeResource, options: NodeOptions, now: float) -> JsonObj
         "capacity": dict(options.capacity),
         "allocatable": dict(options.capacity),
         "nodeInfo": _NODE_INFO,
+        **({"daemonEndpoints": {"kubeletEndpoint": {"Port": options.kubelet_port}}} if options.kubelet_port else {}),
     }

@@ -10,12 +10,16 @@ from cachecore.resources.core import Taint
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`address` is what pods of the node have as their address too: they share the network of the machine."""
+    """`address` is what pods of the node have as their address too: they share the network of the machine.
+
+    `kubelet_port` is where a real API server finds what else a kubelet serves (logs); 0 says that nothing does.
+    """
 
     labels: Mapping[str, str] = {}
     capacity: Mapping[str, str] = {}
     taints: tuple[Taint, ...] = ()
     address: str = "127.0.0.1"
+    kubelet_port: int = 0
     heartbeat_seconds: float = 10.0
     lease_duration_seconds: int = 40
     first_mount_backoff_seconds: float = 0.5
