@@ -23,6 +23,7 @@ from cachesim.controlplane.testing import LivePlane
 from cachesim.controlplane.testing_audit import AuditLog
 from cachesim.controlplane.testing_fleet import SERVICE_DEFINITION
 from cachesim.controlplane.testing_manager import ManagerProcess
+from cachesim.controlplane.testing_proxy import FaultProxy
 from cachesim.definitions import load_definitions
 
 MANAGERS = ("manager-a", "manager-b")
@@ -75,6 +76,26 @@ def namespace(live: LivePlane) -> str:
 def client(live: LivePlane) -> Iterator[KubeClient]:
     """The admin's, straight to the API server."""
     made = live.run(connect(str(live.plane.files.kubeconfig), user_agent="tester"))
+    yield made
+    live.run(made.close())
+
+
+@pytest.fixture
+def proxy(live: LivePlane) -> Iterator[FaultProxy]:
+    """In front of the API server; nothing goes wrong until the test says so."""
+    made = FaultProxy(live.plane.url, live.plane.tls)
+    live.run(made.__aenter__())
+    yield made
+    live.run(made.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def proxied(live: LivePlane, proxy: FaultProxy, tmp_path: Path) -> Iterator[KubeClient]:
+    """The admin's client through the proxy."""
+    path = proxy.write_kubeconfig(
+        tmp_path / "proxied.kubeconfig", user="admin", token=live.plane.token(), authority=live.plane.authority
+    )
+    made = live.run(connect(str(path), user_agent="proxied"))
     yield made
     live.run(made.close())
 

@@ -1,4 +1,4 @@
-"""A guarded client asks before each write: at its call, and once more before its bytes are sent."""
+"""A write is sent once; a guarded client asks before it, at its call and once more before its bytes are sent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from cachecore.adapters.kube import KubeClient
-from cachecore.errors import LeaseLost
+from cachecore.errors import ApiUnavailable, LeaseLost
 from cachecore.ports.cluster import Patch
 from cachecore.resources.core import Node
 from cachecore.resources.meta import ObjectMeta, Resource
@@ -64,6 +65,24 @@ def test_a_write_that_is_allowed_is_sent_and_reads_are_not_asked_for(tmp_path: P
     server.run(tmp_path, scenario)
     assert [method for method, *_ in server.requests] == ["GET", "POST"]
     assert set(guard.asked) == {("create", "Node", "")}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_whose_connection_breaks_is_not_sent_again(tmp_path: Path, write: tuple[str, str]) -> None:
+    async def answer_reads_only(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method != "GET" and request.transport is not None:
+            request.transport.abort()
+        return web.json_response(NODE)
+
+    async def scenario(client: KubeClient) -> None:
+        # The connection has been used before: that is when aiohttp would try again.
+        await client.get(Node, "a")
+        with pytest.raises(ApiUnavailable):
+            await WRITES[write](client)
+
+    server = ScriptedApiServer(answer_reads_only)
+    server.run(tmp_path, scenario)
+    assert len(server.requests) == 2
 
 
 def test_the_client_that_was_guarded_goes_on_unguarded(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import copy
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,7 +22,7 @@ import aiohttp
 import msgspec
 
 from cachecore.adapters.kube_errors import error_of_answer
-from cachecore.adapters.kube_guard import Check, asking, trace_config
+from cachecore.adapters.kube_guard import Check, trace_config, writing
 from cachecore.adapters.kube_watch import KubeWatch
 from cachecore.errors import ApiError, ApiUnavailable, InvalidInput, TooManyRequests
 from cachecore.ports.cluster import BeforeWrite, Patch, PatchType, ResourceList, Watch
@@ -256,7 +257,7 @@ class KubeClient:
         for last in (False, True):
             headers = await self._headers(content_type)
             try:
-                with asking(check):
+                with writing(check) if method != "GET" else nullcontext():
                     answer = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
                 response: aiohttp.ClientResponse = answer.response
                 if response.status < 300:
