@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.resources
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def test_each_command_that_a_distribution_installs_can_be_called(repository: Pat
 def test_the_installed_simulator_brings_the_definitions_of_the_four_kinds() -> None:
     kinds = {definition["spec"]["names"]["kind"] for definition in load_definitions()}
     assert kinds == {"LocalModelCache", "LocalModelNamespaceCache", "LocalModelNode", "LocalModelNodeGroup"}
+
+
+def test_the_installed_simulator_brings_the_module_that_the_control_plane_is_built_from() -> None:
+    module = importlib.resources.files("cachesim.controlplane") / "module"
+    assert [name for name in ("go.mod", "go.sum", "main.go") if not (module / name).is_file()] == []
 
 
 def test_all_distributions_have_one_version(repository: Path) -> None:
