@@ -76,6 +76,19 @@ def test_a_stopped_one_stays_down(tmp_path: Path) -> None:
     assert asyncio.run(main()) == (False, 1)
 
 
+def test_one_may_be_stopped_and_started_often(tmp_path: Path) -> None:
+    async def main() -> int:
+        async with service(tmp_path, SERVER) as thing:
+            for _ in range(3):
+                await thing.ready()
+                await thing.stop()
+                await thing.start()
+            await thing.ready()
+            return thing.starts
+
+    assert asyncio.run(main()) == 4
+
+
 def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     async def main() -> bool:
         async with service(tmp_path, f"import signal; signal.signal(15, signal.SIG_IGN)\n{SERVER}") as thing:

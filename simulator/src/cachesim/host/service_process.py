@@ -63,6 +63,7 @@ class ServiceProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._starts = 0
+        self._starts_before = 0
 
     @property
     def pid(self) -> int:
@@ -80,6 +81,7 @@ class ServiceProcess:
 
     async def start(self) -> None:
         """Start the process and its supervision; see `ready` for when it works."""
+        self._starts_before = self._starts
         process = await self._spawn()
         self._supervisor = asyncio.create_task(self._supervise(process), name=f"supervise {self.name}")
 
@@ -91,7 +93,7 @@ class ServiceProcess:
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             while not await self._answers(session):
                 # A service that dies twice before it was ready will not live.
-                if self._starts > 2 or asyncio.get_running_loop().time() >= deadline:
+                if self._starts - self._starts_before > 2 or asyncio.get_running_loop().time() >= deadline:
                     raise self._failure("did not become ready")
                 await asyncio.sleep(_POLL_SECONDS)
 
