@@ -140,12 +140,12 @@ def eventually() -> Callable[..., Awaitable[float]]:
 
 
 @pytest.fixture
-def figures(record_property: Callable[[str, object], None]) -> Callable[[str, float], None]:
+def figures(record_property: Callable[[str, object], None]) -> Callable[..., None]:
     """Notes what was measured, for `--junit-xml` and for `-s`."""
 
-    def note(what: str, seconds: float) -> None:
-        record_property(what, round(seconds, 2))
-        sys.stdout.write(f"{what} {seconds:.2f} s\n")
+    def note(what: str, amount: float, unit: str = "s") -> None:
+        record_property(what, f"{amount:.3g} {unit}")
+        sys.stdout.write(f"{what} {amount:.3g} {unit}\n")
 
     return note
 

@@ -94,8 +94,9 @@ class FaultProxy:
                 auto_decompress=False,
             )
         )
-        # A connection that we break is no news.
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
+        # Who goes takes what was forwarded for him along, or watches would stay open behind us.
+        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         listening = bind(ADDRESS, 0)
