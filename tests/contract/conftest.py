@@ -21,6 +21,8 @@ from cachesim.apiserver.testing_kinds import WIDGET_DEFINITION
 from cachesim.controlplane import KubeOptions, NoBinaries, find_binaries
 from cachesim.controlplane.testing import LivePlane
 
+SERVERS = ("http", "kube", "memory")
+
 
 class MemoryServer:
     """The in-memory server on virtual time, anew for each test."""
@@ -106,7 +108,7 @@ def widgets_defined(live_plane: LivePlane) -> None:
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(params=("http", "kube", "memory"))
+@pytest.fixture(params=SERVERS)
 def contract_server(request: pytest.FixtureRequest) -> ContractServer:
     if request.param == "memory":
         return MemoryServer()
@@ -137,3 +139,27 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     server = cast("ContractServer", pyfuncitem.funcargs["api"])
     server.run(test)
     return True
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note on which server the test runs, for the count at the end."""
+    call = getattr(item, "callspec", None)
+    server = next((value for value in call.params.values() if value in SERVERS), None) if call else None
+    if server is not None:
+        item.user_properties.append(("server", server))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests each server passed: they are the same tests, so the numbers must be equal."""
+    counts = [f"{server} {', '.join(_outcomes(terminalreporter, server))}" for server in SERVERS]
+    terminalreporter.write_line(f"contract: {'; '.join(counts)}")
+
+
+def _outcomes(reporter: pytest.TerminalReporter, server: str) -> list[str]:
+    found = []
+    for outcome in ("passed", "failed", "error", "skipped"):
+        reports = reporter.stats.get(outcome, [])
+        count = sum(("server", server) in report.user_properties for report in reports)
+        if count or outcome == "passed":
+            found.append(f"{count} {outcome}")
+    return found

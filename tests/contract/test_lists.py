@@ -72,14 +72,87 @@ async def test_an_exact_revision_shows_the_past(api: ContractApi) -> None:
     assert [item["metadata"]["name"] for item in past["items"]] == ["a"]
 
 
-async def test_a_minimum_revision_shows_the_present(api: ContractApi) -> None:
+async def test_a_list_is_not_older_than_its_minimum(api: ContractApi) -> None:
+    await config_maps(api, "a")
+    last = await api.create(CONFIG_MAP, {"metadata": {"name": "b", "labels": {"suite": "contract"}}})
+    # The real server answers from its cache, once that has come so far.
+    minimum = last["metadata"]["resourceVersion"]
+    listed = await page(api, resource_version=minimum, resource_version_match="NotOlderThan")
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b"]
+    assert int(listed["metadata"]["resourceVersion"]) >= int(minimum)
+
+
+async def test_a_first_page_of_a_revision_is_exactly_of_that(api: ContractApi) -> None:
     await config_maps(api, "a")
     before = await page(api)
     await config_maps(api, "b")
-    listed = await page(
-        api, resource_version=before["metadata"]["resourceVersion"], resource_version_match="NotOlderThan"
-    )
-    assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b"]
+    past = await page(api, resource_version=before["metadata"]["resourceVersion"], limit=10)
+    assert [item["metadata"]["name"] for item in past["items"]] == ["a"]
+
+
+async def test_the_past_is_listed_page_by_page(api: ContractApi) -> None:
+    await config_maps(api, "a b")
+    before = (await page(api))["metadata"]["resourceVersion"]
+    await api.delete(CONFIG_MAP, "b")
+    first = await page(api, resource_version=before, resource_version_match="Exact", limit=1)
+    second = await page(api, continue_token=first["metadata"]["continue"])
+    assert [item["metadata"]["name"] for item in second["items"]] == ["b"]
+    assert second["metadata"]["resourceVersion"] == before
+
+
+async def test_a_selected_page_does_not_say_how_many_are_left(api: ContractApi) -> None:
+    await config_maps(api, "a b")
+    first = await page(api, limit=1)
+    assert first["metadata"]["continue"]
+    assert "remainingItemCount" not in first["metadata"]
+
+
+async def test_a_page_is_filled_with_what_is_selected(api: ContractApi) -> None:
+    await config_maps(api, "a c", app="x")
+    await config_maps(api, "b d", app="y")
+    listed = await api.verbs.list(CONFIG_MAP, namespace=api.namespace, label_selector="app=y", limit=2)
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["b", "d"]
+
+
+@pytest.mark.parametrize(
+    "query, detail",
+    [
+        ({"resource_version_match": "Exact"}, "resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        (
+            {"resource_version_match": "Exact", "resource_version": "0"},
+            'resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
+        ),
+        (
+            {"resource_version_match": "Exact", "resource_version": "1", "continue_token": "x"},
+            "resourceVersionMatch is forbidden when continue is provided",
+        ),
+        (
+            {"resource_version_match": "Latest", "resource_version": "1"},
+            'Unsupported value: "Latest": supported values: "Exact", "NotOlderThan", ""',
+        ),
+    ],
+)
+async def test_options_that_contradict_each_other_are_refused(
+    api: ContractApi, query: dict[str, str], detail: str
+) -> None:
+    with refused(422, "Invalid") as errors:
+        await page(api, **query)
+    assert errors[0].message.startswith('ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: ')
+    assert detail in errors[0].message
+
+
+async def test_a_token_knows_its_revision(api: ContractApi) -> None:
+    await config_maps(api, "a b")
+    first = await page(api, limit=1)
+    with refused(400, "BadRequest") as errors:
+        await page(api, continue_token=first["metadata"]["continue"], resource_version="1")
+    assert errors[0].message == "specifying resource version is not allowed when using continue"
+
+
+async def test_a_revision_that_is_no_number_is_a_bad_request(api: ContractApi) -> None:
+    with refused(400, "BadRequest") as errors:
+        await page(api, resource_version="soon")
+    assert 'resourceVersion: Invalid value: "soon"' in errors[0].message
 
 
 @pytest.mark.parametrize(

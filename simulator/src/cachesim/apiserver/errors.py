@@ -141,11 +141,31 @@ def too_old(requested: int, oldest: int) -> ApiError:
     return Expired(f"too old resource version: {requested} ({oldest})")
 
 
-def expired_continue() -> ApiError:
-    return Expired(
+def too_old_list() -> ApiError:
+    return Expired("The resourceVersion for the provided list is too old.")
+
+
+def too_old_watch() -> ApiError:
+    return Expired("The resourceVersion for the provided watch is too old.")
+
+
+def expired_continue(token: str) -> ApiError:
+    """`token` goes on with what is there now, for whom an inconsistent list is better than none."""
+    error = Expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list "
-        "without the continue parameter."
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
     )
+    error.continue_token = token  # type: ignore[attr-defined]
+    return error
+
+
+def too_large_revision(requested: int, current: int) -> ApiError:
+    message = f"Timeout: Too large resource version: {requested}, current: {current}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    error = ApiUnavailable(message, status_code=504, reason="Timeout")
+    return with_details(error, {"causes": causes, "retryAfterSeconds": 1})
 
 
 def method_not_supported(resource_type: ResourceType, verb: str) -> ApiError:
@@ -178,12 +198,17 @@ def error_details(error: ApiError) -> dict[str, Any]:
     return details if isinstance(details, dict) else {}
 
 
+def continue_token(error: ApiError) -> str:
+    """The token that comes with an expired one; "" with any other error."""
+    return str(getattr(error, "continue_token", ""))
+
+
 def status_body(error: ApiError) -> dict[str, Any]:
     """The metav1.Status that answers a request which failed with `error`."""
     body: dict[str, Any] = {
         "kind": "Status",
         "apiVersion": "v1",
-        "metadata": {},
+        "metadata": {"continue": continue_token(error)} if continue_token(error) else {},
         "status": "Failure",
         "message": error.message,
     }

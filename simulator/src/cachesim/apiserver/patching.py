@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachecore.errors import ApiError, NotFound
+from cachecore.errors import NotFound
 from cachesim.apiserver.apply import Applier
 from cachesim.apiserver.context import Context
-from cachesim.apiserver.errors import (
-    FieldError,
-    bad_request,
-    forbidden_field,
-    invalid_object,
-    required,
-    unsupported_media_type,
-)
+from cachesim.apiserver.errors import bad_request, forbidden_field, required, unsupported_media_type
 from cachesim.apiserver.managed import ManagedFields
+from cachesim.apiserver.option_rules import invalid_options
 from cachesim.apiserver.options import Answer, WriteOptions
 from cachesim.apiserver.patches import json_patch, merge_patch
 from cachesim.apiserver.resources import JsonObject, ResourceType
@@ -48,7 +42,9 @@ class Patcher:
         if patch_type == APPLY_PATCH:
             return await self._apply(resource_type, name, namespace, subresource, body, options)
         if options.force:
-            raise _invalid_options(forbidden_field("force", "may not be specified for non-apply patch"))
+            raise invalid_options(
+                "PatchOptions", [forbidden_field("force", "may not be specified for non-apply patch")]
+            )
         if patch_type == STRATEGIC_PATCH and resource_type.custom:
             raise unsupported_media_type(resource_type)
         if patch_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
@@ -78,19 +74,10 @@ class Patcher:
         if not isinstance(body, dict):
             raise bad_request("error decoding YAML: the body is not an object")
         if not options.field_manager:
-            raise _invalid_options(required("fieldManager", "is required for apply patch"))
+            raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
         try:
             return await self._applier.modify(resource_type, name, namespace, subresource, body, options)
         except NotFound:
             if subresource:
                 raise
         return await self._applier.create(resource_type, name, namespace, body, options)
-
-
-_PATCH_OPTIONS = ResourceType(
-    group="meta.k8s.io", version="v1", kind="PatchOptions", plural="patchoptions", namespaced=False
-)
-
-
-def _invalid_options(error: FieldError) -> ApiError:
-    return invalid_object(_PATCH_OPTIONS, "", [error])

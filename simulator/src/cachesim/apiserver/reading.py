@@ -10,14 +10,15 @@ import msgspec
 
 from cachecore.errors import ApiUnavailable, Expired
 from cachesim.apiserver.context import Context
-from cachesim.apiserver.errors import bad_request, expired_continue, with_details
+from cachesim.apiserver.errors import bad_request, expired_continue, too_large_revision
+from cachesim.apiserver.option_rules import check_list_options
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection
 from cachesim.apiserver.store import Key, key_of
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A continue token: the revision of the first page, and the last key that was returned."""
+    """A continue token: the revision of the first page (-1: whatever is there now), and the last key returned."""
 
     revision: int
     namespace: str
@@ -32,7 +33,7 @@ class Page(msgspec.Struct, frozen=True):
             padded = token + "=" * (-len(token) % 4)
             return msgspec.json.decode(base64.urlsafe_b64decode(padded), type=cls)
         except (ValueError, msgspec.MsgspecError) as error:
-            raise bad_request(f"continue key is not valid: {error}") from error
+            raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
 
 
 class Reader:
@@ -51,31 +52,32 @@ class Reader:
         resource_version: str,
         resource_version_match: str,
     ) -> JsonObject:
-        store = self._context.store
-        if continue_token and resource_version not in ("", "0"):
-            raise bad_request("specifying resource version is not allowed when using continue")
-        revision, after = store.revision, None
+        check_list_options(resource_version, resource_version_match, continue_token)
+        revision, after = self._context.store.revision, None
         if continue_token:
             page = Page.decode(continue_token)
-            revision, after = page.revision, (page.namespace, page.name)
+            if resource_version not in ("", "0"):
+                raise bad_request("specifying resource version is not allowed when using continue")
+            revision, after = page.revision if page.revision >= 0 else revision, page
         elif resource_version not in ("", "0"):
-            revision = self._requested_revision(resource_version, resource_version_match)
-        elif resource_version_match == "Exact":
-            raise bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0" or unset')
-        selected: Iterable[JsonObject] = self._selected(resource_type, selection, revision, bool(continue_token))
+            # Without a match, a first page is one of exactly that revision, a whole list one not older than it.
+            exact = resource_version_match == "Exact" or (not resource_version_match and limit > 0)
+            revision = self._requested_revision(resource_version, exact)
+        selected = self._selected(resource_type, selection, revision, after)
         if after is not None:
-            selected = (item for item in selected if key_of(item) > after)
+            key = (after.namespace, after.name)
+            selected = (item for item in selected if key_of(item) > key)
         return self._page(resource_type, selection, selected, revision, limit)
 
-    def _requested_revision(self, resource_version: str, match: str) -> int:
+    def _requested_revision(self, resource_version: str, exact: bool) -> int:
         current = self._context.store.revision
         requested = parse_revision(resource_version)
         if requested > current:
-            raise _too_large(requested, current)
-        return requested if match == "Exact" else current
+            raise too_large_revision(requested, current)
+        return requested if exact else current
 
     def _selected(
-        self, resource_type: ResourceType, selection: Selection, revision: int, continued: bool
+        self, resource_type: ResourceType, selection: Selection, revision: int, page: Page | None
     ) -> Iterable[JsonObject]:
         table = self._context.store.table(resource_type)
         if table.changed_revision <= revision and table.compacted_revision <= revision:
@@ -83,8 +85,8 @@ class Reader:
         try:
             state = table.state_at(revision)
         except Expired as error:
-            if continued:
-                raise expired_continue() from error
+            if page is not None:
+                raise expired_continue(Page(-1, page.namespace, page.name).encode()) from error
             raise
         return (item for item in state.values() if selection.matches(item))
 
@@ -117,17 +119,18 @@ class Reader:
 
 
 def parse_revision(text: str) -> int:
-    """Raises the 400 of a resourceVersion that is no number."""
+    """Raises the 400 of a list's resourceVersion that is no number."""
     if not text.isdigit():
-        raise bad_request(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
+        raise bad_request(f"invalid resource version: {_no_number(text)}")
     return int(text)
 
 
-def _too_large(requested: int, current: int) -> Exception:
-    error = ApiUnavailable(
-        f"Too large resource version: {requested}, current: {current}", status_code=504, reason="Timeout"
-    )
-    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
-    return with_details(error, {"causes": causes, "retryAfterSeconds": 1})
+def parse_watch_revision(text: str) -> int:
+    """The same of a watch is a 500 without reason: nobody gave that error a code."""
+    if not text.isdigit():
+        raise ApiUnavailable(_no_number(text), status_code=500, reason="")
+    return int(text)
+
+
+def _no_number(text: str) -> str:
+    return f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'

@@ -17,9 +17,10 @@ from cachesim.apiserver.errors import method_not_supported, not_found
 from cachesim.apiserver.garbage import GarbageCollector
 from cachesim.apiserver.managed import ManagedFields
 from cachesim.apiserver.namespaces import NamespaceController, add_default_namespaces
+from cachesim.apiserver.option_rules import check_delete_options, check_write_options
 from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.patching import Patcher
-from cachesim.apiserver.reading import Reader, parse_revision
+from cachesim.apiserver.reading import Reader, parse_watch_revision
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection, select
 from cachesim.apiserver.store import Store
@@ -133,7 +134,7 @@ class ApiServer:
         return self.hub.open(
             resource_type,
             select(resource_type, namespace, label_selector, field_selector),
-            revision=None if from_now else parse_revision(resource_version),
+            revision=None if from_now else parse_watch_revision(resource_version),
             bookmarks=allow_bookmarks,
             initial_events=send_initial_events,
             timeout_seconds=timeout_seconds,
@@ -150,6 +151,7 @@ class ApiServer:
         options: WriteOptions = _NO_OPTIONS,
     ) -> Answer:
         """Create an object; or, with `name` and `subresource`, post to a subresource (a pod's binding or eviction)."""
+        check_write_options("CreateOptions", options)
         resource_type = self._served(resource_type)
         if subresource:
             return await self._create_subresource(resource_type, body, namespace, name, subresource, options)
@@ -167,6 +169,7 @@ class ApiServer:
     ) -> Answer:
         resource_type = self._served(resource_type)
         self._check_subresource(resource_type, subresource)
+        check_write_options("UpdateOptions", options)
         check_name(body, name, namespace if resource_type.namespaced else "")
         return await self._writer.modify(
             resource_type,
@@ -192,6 +195,7 @@ class ApiServer:
         """`patch_type` is the content type of the request."""
         resource_type = self._served(resource_type)
         self._check_subresource(resource_type, subresource)
+        check_write_options("PatchOptions", options)
         scope = namespace if resource_type.namespaced else ""
         return await self._patcher.patch(resource_type, name, scope, subresource, patch_type, body, options)
 
@@ -204,6 +208,7 @@ class ApiServer:
         options: DeleteOptions = _NO_DELETE_OPTIONS,
     ) -> Answer:
         """Answers the object while its deletion waits for something, a Status when it has gone."""
+        check_delete_options(options)
         resource_type = self._served(resource_type)
         scope = namespace if resource_type.namespaced else ""
         return await self._deleter.delete(resource_type, name, scope, options)

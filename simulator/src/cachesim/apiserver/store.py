@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from cachesim.apiserver.errors import too_old
+from cachesim.apiserver.errors import too_old_list
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection, exact_field, field_value
 
@@ -74,7 +74,7 @@ class Table:
     def state_at(self, revision: int) -> dict[Key, JsonObject]:
         """Every object as it was at that revision, in order. Raises Expired when the history does not reach back."""
         if revision < self.compacted_revision:
-            raise too_old(revision, self.compacted_revision)
+            raise too_old_list()
         if self.changed_revision <= revision:
             return {key: self._objects[key] for key in self._keys}
         state = dict(self._objects)
@@ -135,6 +135,7 @@ class Store:
 
     def __init__(self, *, history_events: int) -> None:
         self.revision = 1
+        self.compacted_revision = 0
         self._history_events = history_events
         self._tables: dict[tuple[str, str], Table] = {}
         self._listeners: list[Listener] = []
@@ -176,8 +177,9 @@ class Store:
 
     def compact(self, revision: int | None = None) -> None:
         """Forget the history of every table up to `revision` (default: now)."""
+        self.compacted_revision = max(self.compacted_revision, self.revision if revision is None else revision)
         for table in self._tables.values():
-            table.compact(self.revision if revision is None else revision)
+            table.compact(self.compacted_revision)
 
     def _stamp(self, item: JsonObject) -> JsonObject:
         self.revision += 1

@@ -6,11 +6,14 @@ import collections
 from collections.abc import Iterator
 
 from cachecore.ports import Runtime
-from cachesim.apiserver.errors import too_old
+from cachesim.apiserver.errors import too_large_revision, too_old, too_old_watch
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.selectors import Selection, exact_field, field_value
-from cachesim.apiserver.store import Change, Store
+from cachesim.apiserver.store import Change, Store, Table
 
+# The real server sends a last bookmark so long before a watch ends; to a shorter watch it sends none.
+_LAST_BOOKMARK_SECONDS = 2.0
+_ALMOST_SECONDS = 0.001
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 
@@ -28,6 +31,8 @@ class ServerWatch:
         self.exact = exact_field(selection.fields)
         self.bookmarks = False
         self.number = 0
+        # A watch from a revision of the future sees nothing before it.
+        self.after_revision = 0
 
     async def receive(self) -> JsonObject | None:
         """The next `{"type", "object"}`, shared by all readers: never change it. None at the end."""
@@ -38,10 +43,10 @@ class ServerWatch:
                 return None
             remaining = self._deadline - self._hub.runtime.monotonic()
             if remaining <= 0:
-                self._end_in_time()
+                self.stop()
                 continue
             self._signal.clear()
-            pause = min(remaining, self._hub.bookmark_interval_seconds) if self.bookmarks else remaining
+            pause = min(remaining, self._until_bookmark(remaining))
             woken = await self._signal.wait(pause)
             if not woken and pause < remaining and not self._events and self._open:
                 self._events.append(self._hub.bookmark(self.resource_type))
@@ -76,13 +81,15 @@ class ServerWatch:
     def offer(self, change: Change) -> None:
         """Push the change as this watch's selection sees it, if it sees it at all."""
         event = seen_by(self.selection, change)
-        if event is not None:
+        if event is not None and change.revision > self.after_revision:
             self.push(event)
 
-    def _end_in_time(self) -> None:
-        if self.bookmarks:
-            self._events.append(self._hub.bookmark(self.resource_type))
-        self.stop()
+    def _until_bookmark(self, remaining: float) -> float:
+        """How long a quiet watch goes without one: it comes each minute, and shortly before the end."""
+        until_last = remaining - _LAST_BOOKMARK_SECONDS
+        if not self.bookmarks or until_last < _ALMOST_SECONDS:
+            return remaining
+        return min(until_last, self._hub.bookmark_interval_seconds)
 
 
 class WatchHub:
@@ -110,10 +117,11 @@ class WatchHub:
     ) -> ServerWatch:
         """`revision` None: begin with the present state. Raises Expired when the history does not reach back."""
         table = self._store.table(resource_type)
-        if revision is not None and revision < table.compacted_revision:
-            raise too_old(revision, table.compacted_revision)
+        if revision is not None:
+            self._check_revision(revision, table, initial_events=initial_events)
         watch = ServerWatch(self, resource_type, selection, self.runtime.monotonic() + timeout_seconds)
         watch.bookmarks = bookmarks
+        watch.after_revision = revision or 0
         if revision is None or initial_events:
             for item in table.select(selection):
                 watch.preload({"type": "ADDED", "object": item})
@@ -123,6 +131,15 @@ class WatchHub:
             self._replay(watch, revision)
         self._remember(watch)
         return watch
+
+    def _check_revision(self, revision: int, table: Table, *, initial_events: bool) -> None:
+        if initial_events:
+            if revision > self._store.revision:
+                raise too_large_revision(revision, self._store.revision)
+        elif revision < self._store.compacted_revision:
+            raise too_old_watch()
+        elif revision < table.compacted_revision:
+            raise too_old(revision, table.compacted_revision)
 
     def bookmark(self, resource_type: ResourceType, annotations: dict[str, str] | None = None) -> JsonObject:
         metadata: JsonObject = {"resourceVersion": str(self._store.revision), "creationTimestamp": None}

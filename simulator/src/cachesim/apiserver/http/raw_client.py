@@ -19,6 +19,22 @@ from cachesim.apiserver.resources import JsonObject, ResourceType
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 _NO_OPTIONS = WriteOptions()
 _NO_DELETE_OPTIONS = DeleteOptions()
+# What client-go makes of an answer that is no Status: (reason, message) by code. A real server has such answers, too:
+# "404 page not found" in plain text is its word on a group that it does not serve.
+_GENERIC = {
+    400: ("BadRequest", "the server rejected our request for an unknown reason"),
+    401: ("Unauthorized", "the server has asked for the client to provide credentials"),
+    403: ("Forbidden", ""),
+    404: ("NotFound", "the server could not find the requested resource"),
+    405: ("MethodNotAllowed", "the server does not allow this method on the requested resource"),
+    406: ("NotAcceptable", ""),
+    409: ("Conflict", "the server reported a conflict"),
+    415: ("UnsupportedMediaType", ""),
+    422: ("Invalid", "the server rejected our request due to an error in our request"),
+    429: ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: ("Timeout", "the server was unable to return a response in the time allotted"),
+}
 
 
 class HttpWatch:
@@ -215,7 +231,11 @@ class HttpVerbs:
 def status_error(status: JsonObject) -> ApiError:
     """The error that a metav1.Status stands for."""
     code, reason = int(status.get("code") or 500), str(status.get("reason") or "")
-    return error_of(code, str(status.get("message") or ""), reason, status.get("details"))
+    error = error_of(code, str(status.get("message") or ""), reason, status.get("details"))
+    token = (status.get("metadata") or {}).get("continue")
+    if token:
+        error.continue_token = token  # type: ignore[attr-defined]
+    return error
 
 
 async def _failure(response: aiohttp.ClientResponse) -> ApiError:
@@ -223,8 +243,11 @@ async def _failure(response: aiohttp.ClientResponse) -> ApiError:
     try:
         status = msgspec.json.decode(content, type=dict[str, Any])
     except msgspec.MsgspecError:
-        return error_of(response.status, content[:200].decode(errors="replace"), "")
-    return status_error(status)
+        status = {}
+    if status.get("kind") == "Status":
+        return status_error(status)
+    reason, message = _GENERIC.get(response.status, ("InternalError" if response.status >= 500 else "", ""))
+    return error_of(response.status, message or content[:200].decode(errors="replace"), reason)
 
 
 def _warning(header: str) -> str:

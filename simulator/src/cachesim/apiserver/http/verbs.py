@@ -8,19 +8,26 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cachecore.errors import Expired, Invalid
+from cachecore.errors import ApiError, Invalid
 from cachesim.apiserver.errors import bad_request, method_not_supported
 from cachesim.apiserver.http.content import APPLY_PATCH, PATCH_TYPES, decode, decode_object, media_type_of
 from cachesim.apiserver.http.negotiation import Presenter, negotiate
 from cachesim.apiserver.http.targets import Target
 from cachesim.apiserver.http.watching import FailedWatchResponse, WatchResponse
+from cachesim.apiserver.option_rules import (
+    check_delete_options,
+    check_dry_run,
+    check_list_options,
+    check_watch_options,
+    check_write_options,
+)
 from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.server import ApiServer
 
 # A watch without timeoutSeconds ends by itself after this long, as the real server ends it after 30 to 60 minutes.
 _WATCH_SECONDS = 1800.0
-_TRUE = ("true", "1", "t", "T", "TRUE", "True")
+_OPTIONS_OF = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -58,6 +65,8 @@ class ObjectVerbs:
                 raise method_not_supported(resource_type, "get")
             found = await self._server.get(resource_type, target.name, target.namespace)
             return _response(presenter.of_object(found), presenter)
+        version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+        check_list_options(version, match, query.get("continue", ""), query.get("sendInitialEvents", ""))
         content = await self._server.list(
             resource_type,
             namespace=target.namespace,
@@ -65,14 +74,15 @@ class ObjectVerbs:
             field_selector=query.get("fieldSelector", ""),
             limit=number(query, "limit") or 0,
             continue_token=query.get("continue", ""),
-            resource_version=query.get("resourceVersion", ""),
-            resource_version_match=query.get("resourceVersionMatch", ""),
+            resource_version=version,
+            resource_version_match=match,
         )
         return _response(presenter.of_list(content), presenter)
 
     async def _watch(self, query: Mapping[str, str], target: Target, presenter: Presenter) -> Response:
         selectors = [query.get("fieldSelector", ""), f"metadata.name={target.name}" if target.name else ""]
         seconds = number(query, "timeoutSeconds")
+        check_watch_options(query.get("resourceVersionMatch", ""), query.get("sendInitialEvents", ""))
         try:
             watch = await self._server.watch(
                 target.resource_type,
@@ -84,7 +94,9 @@ class ObjectVerbs:
                 send_initial_events=flag(query, "sendInitialEvents"),
                 timeout_seconds=float(seconds) if seconds else _WATCH_SECONDS,
             )
-        except Expired as error:
+        except ApiError as error:
+            if error.status_code not in (410, 504):
+                raise
             return FailedWatchResponse(error)
         return WatchResponse(watch, presenter)
 
@@ -102,7 +114,7 @@ class ObjectVerbs:
                 namespace=target.namespace,
                 name=target.name,
                 subresource=target.subresource,
-                options=write_options(query, caller),
+                options=write_options(query, caller, method),
             )
         if method == "PUT" and target.name:
             return await self._server.update(
@@ -111,7 +123,7 @@ class ObjectVerbs:
                 _typed(target, decode_object(body, content_type)),
                 namespace=target.namespace,
                 subresource=target.subresource,
-                options=write_options(query, caller),
+                options=write_options(query, caller, method),
             )
         raise method_not_supported(target.resource_type, method.lower())
 
@@ -128,7 +140,7 @@ class ObjectVerbs:
             )
         if not target.name:
             raise method_not_supported(target.resource_type, "patch")
-        options = write_options(query, caller)
+        options = write_options(query, caller, "PATCH")
         if media_type == APPLY_PATCH:
             # An applier has to name itself.
             options = msgspec.structs.replace(options, field_manager=query.get("fieldManager", ""))
@@ -161,21 +173,19 @@ class ObjectVerbs:
         )
 
 
-def write_options(query: Mapping[str, str], caller: Caller) -> WriteOptions:
-    validation = query.get("fieldValidation") or "Warn"
-    if validation not in ("Ignore", "Warn", "Strict"):
-        raise bad_request(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
-        )
-    return WriteOptions(
-        dry_run=_dry_run([query["dryRun"]] if query.get("dryRun") else []),
+def write_options(query: Mapping[str, str], caller: Caller, method: str = "POST") -> WriteOptions:
+    kind = _OPTIONS_OF[method]
+    options = WriteOptions(
+        dry_run=check_dry_run(kind, [query["dryRun"]] if query.get("dryRun") else []),
         # Without a name given, the real server takes the program's from the User-Agent.
         field_manager=query.get("fieldManager") or caller.user_agent.partition("/")[0][:128],
-        field_validation=validation,
+        field_validation=query.get("fieldValidation") or "Warn",
         force=flag(query, "force"),
         user=caller.user,
         user_agent=caller.user_agent,
     )
+    check_write_options(kind, options)
+    return options
 
 
 def delete_options(query: Mapping[str, str], caller: Caller, body: JsonObject) -> DeleteOptions:
@@ -183,23 +193,24 @@ def delete_options(query: Mapping[str, str], caller: Caller, body: JsonObject) -
     preconditions = body.get("preconditions") or {}
     grace = body.get("gracePeriodSeconds")
     policy = body.get("propagationPolicy") or query.get("propagationPolicy", "")
-    if not policy and body.get("orphanDependents"):
-        policy = "Orphan"
-    if policy not in ("", "Background", "Foreground", "Orphan"):
-        raise bad_request(f'propagationPolicy: Unsupported value: "{policy}"')
-    return DeleteOptions(
-        dry_run=_dry_run(body.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])),
+    orphans = body.get("orphanDependents")
+    dry_run = body.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
+    options = DeleteOptions(
+        dry_run=check_dry_run("DeleteOptions", dry_run),
         grace_period_seconds=grace if isinstance(grace, int) else number(query, "gracePeriodSeconds"),
-        propagation_policy=policy,
+        propagation_policy=policy or ("Orphan" if orphans else ""),
         uid=str(preconditions.get("uid") or ""),
         resource_version=str(preconditions.get("resourceVersion") or ""),
         user=caller.user,
         user_agent=caller.user_agent,
     )
+    check_delete_options(options, orphans=bool(policy) and orphans is not None)
+    return options
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    return query.get(name, "") in _TRUE
+    """As Go's conversion of a query reads it: whatever does not say no, says yes."""
+    return name in query and query[name].lower() not in ("false", "0")
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:
@@ -209,7 +220,7 @@ def number(query: Mapping[str, str], name: str) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise bad_request(f'{name}: Invalid value: "{text}": not a whole number') from error
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from error
 
 
 def _typed(target: Target, content: JsonObject) -> JsonObject:
@@ -218,12 +229,6 @@ def _typed(target: Target, content: JsonObject) -> JsonObject:
     if resource_type.custom or target.subresource not in ("", "status") or content.keys() & {"kind", "apiVersion"}:
         return content
     return {"kind": resource_type.kind, "apiVersion": resource_type.api_version, **content}
-
-
-def _dry_run(given: list[str]) -> bool:
-    if given not in ([], ["All"]):
-        raise bad_request(f'dryRun: Unsupported value: {given}: supported values: "All"')
-    return bool(given)
 
 
 def _present(answer: Answer, presenter: Presenter) -> Response:
