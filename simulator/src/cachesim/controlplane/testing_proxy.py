@@ -53,6 +53,7 @@ class ProxyRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     query: dict[str, str]
+    body: bytes
 
     @property
     def watches(self) -> bool:
@@ -135,12 +136,13 @@ class FaultProxy:
         transport = incoming.transport
         if transport is None or self._away:
             return _broken(transport)
-        request = ProxyRequest(method=incoming.method, path=incoming.path, query=dict(incoming.query))
+        body = await incoming.read()
+        request = ProxyRequest(method=incoming.method, path=incoming.path, query=dict(incoming.query), body=body)
         fault = self.choose(request)
         self.seen.append(Seen(request=request, fault=fault))
         self._open[transport] = None
         try:
-            return await self._pass(incoming, transport, fault)
+            return await self._pass(incoming, body, transport, fault)
         except (aiohttp.ClientError, OSError):
             # The one behind is away, or the one in front has gone.
             return _broken(transport)
@@ -148,14 +150,13 @@ class FaultProxy:
             self._open.pop(transport, None)
 
     async def _pass(
-        self, incoming: web.BaseRequest, transport: asyncio.Transport, fault: ProxyFault | None
+        self, incoming: web.BaseRequest, body: bytes, transport: asyncio.Transport, fault: ProxyFault | None
     ) -> web.StreamResponse:
         kind = fault.kind if fault is not None else None
         if fault is not None and kind is FaultKind.REFUSE:
             return _refusal(fault)
         if kind is FaultKind.RESET:
             return _broken(transport)
-        body = await incoming.read()
         if fault is not None and kind is FaultKind.DELAY:
             await asyncio.sleep(fault.seconds)
         headers = {name: text for name, text in incoming.headers.items() if name.lower() not in _HOP_BY_HOP}
