@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from cachecore import names
@@ -42,8 +43,7 @@ def gathered(*pauses_seconds: float) -> list[tuple[str, float]]:
         gatherer: Gatherer[str] = Gatherer(
             runtime,
             lambda key: passed.append((key, round(runtime.monotonic() - start, 3))),
-            settle_seconds=1.0,
-            longest_seconds=3.0,
+            lambda: (1.0, 3.0),
         )
         task = runtime.spawn(gatherer.run(), name="gatherer")
         for number, pause in enumerate(pauses_seconds):
@@ -78,6 +78,14 @@ def test_an_own_write_is_used_until_it_is_seen() -> None:
     assert written.current("iris", version(2)) == version(5)
     assert written.current("iris", version(5)) == version(5)
     assert written.current("iris", version(7)) == version(7)
+
+
+def test_an_own_write_is_used_over_the_status_that_came_before_it() -> None:
+    written: Written[str, LocalModelCache] = Written()
+    first, result = version(1), version(3)
+    result = msgspec.structs.replace(result, metadata=msgspec.structs.replace(result.metadata, generation=1))
+    written.remember("iris", first, result)
+    assert written.current("iris", version(2)) == result
 
 
 def test_an_own_write_is_void_for_another_object_of_that_name() -> None:

@@ -45,6 +45,8 @@ from cachemanager.written import Written
 _REFUSED_SECONDS = 30.0
 # Caches that progress at once share this many progress writes a second.
 _PROGRESS_WRITES_PER_SECOND = 10.0
+# A download to more copies takes longer: its progress is told less often, and costs no more writes than any other.
+_PROGRESS_COPIES_PER_SECOND = 3_000.0
 
 
 class CacheReconciler:
@@ -80,7 +82,9 @@ class CacheReconciler:
         if cache.being_deleted:
             return await self._finalize(cache)
         if not has_finalizer(cache):
-            cache = await self._set_finalizers(cache, (*cache.metadata.finalizers, cache_finalizer(cache)))
+            await self._set_finalizers(cache, (*cache.metadata.finalizers, cache_finalizer(cache)))
+            # The nodes' specs wait for it: of many caches that come together, all get theirs before the rest is done.
+            return Result(requeue_after_seconds=0.0)
         for node in self._placements.refresh(cache):
             self._enqueue_node(node)
         problems = self._spec_problems(cache)
@@ -245,7 +249,12 @@ class CacheReconciler:
         last = self._written_at_seconds.get(identity)
         if last is None:
             return 0.0
-        interval = max(self._options.progress_interval_seconds, len(self._fleet.caches) / _PROGRESS_WRITES_PER_SECOND)
+        caches = len(self._fleet.caches)
+        interval = max(
+            self._options.progress_interval_seconds,
+            caches / _PROGRESS_WRITES_PER_SECOND,
+            caches * len(self._fleet.nodes) / _PROGRESS_COPIES_PER_SECOND,
+        )
         return last + interval - self._runtime.monotonic()
 
     def _tell(self, cache: AnyCache, old: LocalModelCacheStatus, new: LocalModelCacheStatus) -> None:

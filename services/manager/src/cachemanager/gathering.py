@@ -11,15 +11,17 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Gatherer(Generic[K]):
-    """Passes keys on when nothing was added for `settle_seconds`, at the latest `longest_seconds` after the first."""
+    """Passes keys on when nothing was added for the settle time, at the latest the longest time after the first.
+
+    `settling` answers both, in seconds; it is asked at the first key of each gathering.
+    """
 
     def __init__(
-        self, runtime: Runtime, pass_on: Callable[[K], None], *, settle_seconds: float, longest_seconds: float
+        self, runtime: Runtime, pass_on: Callable[[K], None], settling: Callable[[], tuple[float, float]]
     ) -> None:
         self._runtime = runtime
         self._pass_on = pass_on
-        self._settle_seconds = settle_seconds
-        self._longest_seconds = longest_seconds
+        self._settling = settling
         self._gathered: dict[K, None] = {}
         self._added = runtime.signal()
 
@@ -32,11 +34,12 @@ class Gatherer(Generic[K]):
         """Until cancelled."""
         while True:
             await self._added.wait()
-            latest = self._runtime.monotonic() + self._longest_seconds
+            settle_seconds, longest_seconds = self._settling()
+            latest = self._runtime.monotonic() + longest_seconds
             more = True
             while more and self._runtime.monotonic() < latest:
                 self._added.clear()
-                more = await self._added.wait(self._settle_seconds)
+                more = await self._added.wait(settle_seconds)
             self._added.clear()
             gathered, self._gathered = self._gathered, {}
             for key in gathered:

@@ -35,6 +35,8 @@ _NEWS_SECONDS = 0.2
 _LONGEST_NEWS_SECONDS = 5.0
 _COPIES_LOOKED_AT_PER_SECOND = 50_000
 _GROUP_NEWS_SECONDS = 1.0
+_NODES_SETTLED_PER_SECOND = 1_000.0
+_NODES_WRITTEN_PER_SECOND = 100.0
 _METRICS_SECONDS = 5.0
 
 
@@ -162,12 +164,8 @@ class Controllers(Sink):
         self._groups: Controller[str] = Controller(
             runtime, "nodegroup", GroupReconciler(runtime, client, fleet, options), metrics=metrics
         )
-        self._settling = Gatherer(
-            runtime,
-            self._enqueue_node,
-            settle_seconds=options.settle_seconds,
-            longest_seconds=options.longest_settle_seconds,
-        )
+        self._options = options
+        self._settling = Gatherer(runtime, self._enqueue_node, self._settle_seconds)
 
     async def run(self) -> None:
         self.nodes_settled({**dict.fromkeys(self._fleet.nodes), **dict.fromkeys(self._fleet.local_nodes)})
@@ -206,6 +204,14 @@ class Controllers(Sink):
 
     def _enqueue_node(self, node: str) -> None:
         self._nodes.enqueue(node)
+
+    def _settle_seconds(self) -> tuple[float, float]:
+        """Longer for many nodes: to write all of them twice would take longer still."""
+        nodes = len(self._fleet.nodes)
+        return (
+            max(self._options.settle_seconds, nodes / _NODES_SETTLED_PER_SECOND),
+            max(self._options.longest_settle_seconds, nodes / _NODES_WRITTEN_PER_SECOND),
+        )
 
     def _news_seconds(self) -> float:
         copies = len(self._fleet.nodes) * len(self._fleet.caches)

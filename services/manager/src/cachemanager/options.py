@@ -14,9 +14,10 @@ class ManagerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Defaults are those of the command line.
 
     `settle_seconds`: after a change of a cache, group or service, node specs wait until nothing else has changed for so
-    long (but no longer than `longest_settle_seconds`), so that many changes are one write. `progress_interval_seconds`:
-    the least time between two writes of a cache's status that tell only of progress. `label_unused_up_to_nodes`: a
-    copy that nothing uses is made known by a Node label only while no more nodes than these hold it.
+    long (but no longer than `longest_settle_seconds`; both are longer on large fleets), so that many changes are one
+    write. `progress_interval_seconds`: the least time between two writes of a cache's status that tell only of progress
+    (longer for many copies). `label_unused_up_to_nodes`: a copy that nothing uses is made known by a Node label only
+    while no more nodes than these shall hold it.
     """
 
     leader_election: bool = True

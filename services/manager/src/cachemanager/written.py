@@ -31,7 +31,9 @@ class Written(Generic[K, R]):
         if latest is None:
             return seen
         superseded, result = latest
-        if seen.uid == result.uid and seen.metadata.resource_version in superseded:
+        # Between what we wrote over and our write somebody else may have written the status: that state is older too.
+        older = seen.metadata.generation < result.metadata.generation
+        if seen.uid == result.uid and (older or seen.metadata.resource_version in superseded):
             return result
         del self._latest[key]
         return seen
