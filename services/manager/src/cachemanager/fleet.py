@@ -196,6 +196,10 @@ class Fleet:
     def reporting_count(self, key: str) -> int:
         return len(self._reports.get(key, ()))
 
+    def wanted_count(self, key: str) -> int:
+        """On how many nodes the model shall be, at most, by the caches that have it."""
+        return max((self._wanted_count(self.caches[one]) for one in self._caches_by_key.get(key, ())), default=0)
+
     def listing_nodes(self, identity: CacheId) -> list[str]:
         """The nodes whose spec lists the cache."""
         return sorted(self._entries.get(identity, {}))
@@ -259,6 +263,11 @@ class Fleet:
         return next(
             (one for one in cache.spec.node_groups if one in of_node and size <= limit_bytes(self.groups[one])), ""
         )
+
+    def _wanted_count(self, cache: AnyCache) -> int:
+        if cache.spec.copies is not None:
+            return cache.spec.copies
+        return sum(len(self._members.get(group, ())) for group in dict.fromkeys(cache.spec.node_groups))
 
     def _limit(self, node: str, group: str) -> int:
         limit = limit_bytes(self.groups[group])

@@ -8,8 +8,8 @@ import msgspec
 
 from cachecore import names
 from cachecore.controller.controller import Result
-from cachecore.errors import AlreadyExists, Conflict, NotFound
-from cachecore.ports.cluster import ClusterClient, Patch
+from cachecore.errors import AlreadyExists, Conflict, Invalid, NotFound
+from cachecore.ports.cluster import ClusterClient, Patch, PatchType
 from cachecore.resources.core import Node
 from cachecore.resources.meta import ObjectMeta, owner_reference
 from cachecore.resources.serving import CopyState, LocalModelNode, LocalModelNodeSpec
@@ -103,9 +103,30 @@ class NodeReconciler:
                 return Result(requeue_after_seconds=_CATCH_UP_SECONDS)
             return Result()
         if local.spec != spec:
-            written = await self._client.update(msgspec.structs.replace(local, spec=spec))
+            written = await self._replace_spec(local, spec)
             self._written_locals.remember(node.name, local, written)
         return Result()
+
+    async def _replace_spec(self, local: LocalModelNode, spec: LocalModelNodeSpec) -> LocalModelNode:
+        """Write the spec over the one that was seen, and over no other.
+
+        The generation counts the specs. A resourceVersion would also change with each word of the agent, and the write
+        of a busy node would be refused again and again.
+        """
+        operations = [
+            {"op": "test", "path": "/metadata/uid", "value": local.uid},
+            {"op": "test", "path": "/metadata/generation", "value": local.metadata.generation},
+            # By way of JSON: its lists are no tuples, which a server in memory would be given as they are.
+            {"op": "add", "path": "/spec", "value": msgspec.json.decode(msgspec.json.encode(spec))},
+        ]
+        try:
+            return await self._client.patch(LocalModelNode, local.name, Patch(type=PatchType.JSON, body=operations))
+        except Invalid as error:
+            # A failed test is answered like a spec that is not acceptable.
+            present = await self._client.get(LocalModelNode, local.name)
+            if (present.uid, present.metadata.generation) != (local.uid, local.metadata.generation):
+                raise Conflict(f"the spec of LocalModelNode {local.name} is another one by now") from error
+            raise
 
     async def _label(self, node: Node, local: LocalModelNode | None, spec: LocalModelNodeSpec) -> None:
         node = self._written_nodes.current(node.name, node)
@@ -144,5 +165,6 @@ class NodeReconciler:
 
     def _few_hold(self, key: str) -> bool:
         # On a large fleet, a label on every node tells the scheduler nothing until something uses the model, and
-        # costs a write for each node.
-        return self._fleet.reporting_count(key) <= self._options.label_unused_up_to_nodes
+        # costs a write for each node. What counts is how many shall hold it: the first of many are no few.
+        count = max(self._fleet.reporting_count(key), self._fleet.wanted_count(key))
+        return count <= self._options.label_unused_up_to_nodes
