@@ -50,6 +50,23 @@ def test_a_list_is_read_page_by_page() -> None:
     assert scene.cluster.faults.count("list") == 3
 
 
+def test_objects_are_kept_and_told_as_they_were_transformed() -> None:
+    runtime = VirtualRuntime(seed=1)
+    cluster = FakeCluster(runtime, node("a", zone="1"))
+    informer = Informer(runtime, cluster, Node, resync_seconds=0, transform=lambda seen: node(seen.name))
+    told: list[Node | None] = []
+    informer.add_listener(lambda _old, new: told.append(new))
+
+    async def main() -> None:
+        runtime.spawn(informer.run(), name="informer")
+        await informer.wait_synced()
+        cluster.add(node("b", zone="1"))
+        await runtime.settle()
+
+    runtime.run(main())
+    assert told == informer.list() == [node("a"), node("b")]
+
+
 def test_changes_are_told_as_they_come() -> None:
     scene = Scene()
 

@@ -27,6 +27,7 @@ from cachemanager.identity import AnyCache, CacheId, cache_id, parse_cache_id
 from cachemanager.optional_kind import OptionalKind
 from cachemanager.options import ManagerOptions
 from cachemanager.service_index import AnyService, ServiceIndex, service_id
+from cachemanager.sharing import Sharing
 from cachemanager.volume_writer import identity_of
 from cachemanager.volumes import OWNED_SELECTOR
 
@@ -74,9 +75,21 @@ class Observers:
         self._services = services
         self.sink = Sink()
 
-        def informer(kind: type[R], listener: Callable[[R | None, R | None], None], selector: str = "") -> Informer[R]:
+        def informer(
+            kind: type[R],
+            listener: Callable[[R | None, R | None], None],
+            selector: str = "",
+            page_size: int = 500,
+            transform: Callable[[R], R] | None = None,
+        ) -> Informer[R]:
             made = Informer(
-                runtime, client, kind, label_selector=selector, resync_seconds=options.resync_seconds, page_size=500
+                runtime,
+                client,
+                kind,
+                label_selector=selector,
+                resync_seconds=options.resync_seconds,
+                page_size=page_size,
+                transform=transform,
             )
             made.add_listener(listener)
             return made
@@ -88,7 +101,8 @@ class Observers:
             informer(LocalModelNodeGroup, self._on_group),
             informer(LocalModelCache, self._on_cache),
             informer(LocalModelNamespaceCache, self._on_cache),
-            informer(LocalModelNode, self._on_local_node),
+            # One with a hundred models is 60 kB: a page of them must not be what the memory has to be made for.
+            informer(LocalModelNode, self._on_local_node, page_size=100, transform=Sharing()),
             informer(Pod, self._on_pod, names.POD_KEY_LABEL),
             self.volumes,
             self.claims,

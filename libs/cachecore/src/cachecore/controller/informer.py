@@ -29,7 +29,8 @@ class Informer(Generic[R]):
     """Lists, then watches from there; resumes a broken watch where it stopped; lists again when that is too old.
 
     Listeners are called with (old, new), in the order of the changes: (None, new) for an added object, (old, None) for
-    a deleted one, (same, same) at each resync. They must not block; usually they enqueue a key.
+    a deleted one, (same, same) at each resync. They must not block; usually they enqueue a key. `transform` may take
+    away from each object, before it is kept, what nobody will read: its name, uid and resourceVersion have to stay.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Informer(Generic[R]):
         field_selector: str = "",
         resync_seconds: float = 600.0,
         page_size: int = 500,
+        transform: Callable[[R], R] | None = None,
         backoff: Backoff = Backoff(base_seconds=0.5, max_seconds=30.0),
     ) -> None:
         self.kind = kind
@@ -53,6 +55,7 @@ class Informer(Generic[R]):
         self._field_selector = field_selector
         self._resync_seconds = resync_seconds
         self._page_size = page_size
+        self._transform = transform if transform is not None else _unchanged
         self._backoff = backoff
         self._failures = 0
         self._resource_version = ""
@@ -136,7 +139,7 @@ class Informer(Generic[R]):
                 continue_token=token,
             )
             for resource in page.items:
-                found[(resource.namespace, resource.name)] = resource
+                found[(resource.namespace, resource.name)] = self._transform(resource)
             token = page.continue_token
             if not token:
                 break
@@ -194,7 +197,7 @@ class Informer(Generic[R]):
         self._resource_version = version
         if event.type is WatchEventType.BOOKMARK:
             return
-        resource = event.resource
+        resource = self._transform(event.resource)
         key = (resource.namespace, resource.name)
         if event.type is WatchEventType.DELETED:
             if key in self._objects:
@@ -231,6 +234,10 @@ class Informer(Generic[R]):
             for resource in self.list():
                 for listener in self._listeners:
                     self._tell(listener, resource, resource)
+
+
+def _unchanged(resource: R) -> R:
+    return resource
 
 
 class _Index(Generic[R]):
