@@ -41,8 +41,12 @@ async def running_manager(
             ),
             log_path=directory / "manager.log",
             ready_url=f"http://{ADDRESS}:{port}/readyz",
-            # The client of Kubernetes writes certificates into temporary files.
-            environment={"PATH": os.environ.get("PATH", ""), "HOME": str(directory), "TMPDIR": str(directory)},
+            # The client of Kubernetes writes certificates into temporary files. PYTHONPATH: another checkout's manager.
+            environment={
+                **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+                "HOME": str(directory),
+                "TMPDIR": str(directory),
+            },
             died=died,
         )
         await manager.start()
