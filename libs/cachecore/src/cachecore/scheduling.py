@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cachecore.resources.core import Node, Toleration
+from cachecore.resources.core import Node, Taint, Toleration
 from cachecore.resources.meta import JsonObject
 from cachecore.resources.serving import LocalModelNodeGroup
 
@@ -31,14 +31,19 @@ def pod_allows(pod_spec: JsonObject, node: Node) -> bool:
     bound_to = pod_spec.get("nodeName")
     if bound_to:
         return bool(bound_to == node.name)
+    if not selects(pod_spec, node):
+        return False
+    return tolerates(pod_spec.get("tolerations") or (), node) and _has_devices(pod_spec, node)
+
+
+def selects(pod_spec: JsonObject, node: Node) -> bool:
+    """Whether the pod's nodeSelector and required node affinity both match the node."""
     selector: Mapping[str, str] = pod_spec.get("nodeSelector") or {}
     if any(node.metadata.labels.get(key) != value for key, value in selector.items()):
         return False
     node_affinity = (pod_spec.get("affinity") or {}).get("nodeAffinity")
     terms = required_terms(node_affinity, field="requiredDuringSchedulingIgnoredDuringExecution")
-    if terms is not None and not any_term_matches(terms, node):
-        return False
-    return tolerates(pod_spec.get("tolerations") or (), node) and _has_devices(pod_spec, node)
+    return terms is None or any_term_matches(terms, node)
 
 
 def schedulable(node: Node) -> bool:
@@ -64,10 +69,24 @@ def tolerates(tolerations: Iterable[JsonObject | Toleration], node: Node) -> boo
     """Whether the tolerations cover each taint that keeps pods off the node; PreferNoSchedule keeps none off."""
     accepted = [_toleration(toleration) for toleration in tolerations]
     return all(
-        any(_covers(toleration, taint.key, taint.value, taint.effect) for toleration in accepted)
-        for taint in node.spec.taints
-        if taint.effect in ("NoSchedule", "NoExecute")
+        tolerates_taint(accepted, taint) for taint in node.spec.taints if taint.effect in ("NoSchedule", "NoExecute")
     )
+
+
+def tolerates_taint(tolerations: Iterable[Toleration], taint: Taint) -> bool:
+    """Whether one of the tolerations covers the taint."""
+    return any(covers(toleration, taint) for toleration in tolerations)
+
+
+def covers(toleration: Toleration, taint: Taint) -> bool:
+    """Whether the toleration is for this taint; for how long is another matter."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if not toleration.key:
+        return toleration.operator == "Exists"
+    if toleration.key != taint.key:
+        return False
+    return toleration.operator == "Exists" or toleration.value == taint.value
 
 
 def _has_devices(pod_spec: JsonObject, node: Node) -> bool:
@@ -129,13 +148,3 @@ def _toleration(value: JsonObject | Toleration) -> Toleration:
         value=value.get("value") or "",
         effect=value.get("effect") or "",
     )
-
-
-def _covers(toleration: Toleration, key: str, value: str, effect: str) -> bool:
-    if toleration.effect and toleration.effect != effect:
-        return False
-    if not toleration.key:
-        return toleration.operator == "Exists"
-    if toleration.key != key:
-        return False
-    return toleration.operator == "Exists" or toleration.value == value

@@ -15,6 +15,7 @@ class Taint(Value, frozen=True, kw_only=True):
     key: str
     value: str = ""
     effect: str = ""
+    time_added: str | None = None
 
 
 class Toleration(Value, frozen=True, kw_only=True):
@@ -62,6 +63,10 @@ class Node(Resource, frozen=True, kw_only=True):
     @property
     def ready(self) -> bool:
         return any(condition.type == "Ready" and condition.status == "True" for condition in self.status.conditions)
+
+
+class ObjectName(Value, frozen=True, kw_only=True):
+    name: str = ""
 
 
 class SecretKeySelector(Value, frozen=True, kw_only=True):
@@ -134,6 +139,8 @@ class PodSpec(Value, frozen=True, kw_only=True):
     restart_policy: str = ""
     termination_grace_period_seconds: int | None = None
     priority: int | None = None
+    scheduler_name: str = ""
+    scheduling_gates: tuple[ObjectName, ...] = ()
 
 
 class PodCondition(Value, frozen=True, kw_only=True):
@@ -234,10 +241,6 @@ class Secret(Resource, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Secret(name={self.name!r}, namespace={self.namespace!r})"
-
-
-class ObjectName(Value, frozen=True, kw_only=True):
-    name: str = ""
 
 
 class ServiceAccount(Resource, frozen=True, kw_only=True):
