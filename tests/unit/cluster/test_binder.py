@@ -102,7 +102,7 @@ def test_a_claim_is_lost_with_its_volume(cluster: Any) -> None:
 def test_a_volume_that_is_too_small_is_not_bound(cluster: Any) -> None:
     async def scene() -> None:
         start(cluster)
-        await cluster.volume("disk", capacity={"storage": "1Gi"}, **KEPT)
+        await cluster.volume("disk", capacity={"storage": "1Gi"})
         await cluster.claim("model", volumeName="disk")
         assert await phases(cluster) == ("Available", "Pending")
 

@@ -174,7 +174,8 @@ def _check_volume(item: JsonObject, previous: JsonObject | None) -> list[FieldEr
         detail = "spec.persistentvolumesource is immutable after creation"
         errors.append(forbidden_field("spec.persistentvolumesource", detail))
     if before.get("nodeAffinity") and spec.get("nodeAffinity") != before["nodeAffinity"]:
-        errors.append(invalid("spec.nodeAffinity", spec.get("nodeAffinity"), "field is immutable"))
+        detail = "field is immutable, except for updating from beta label to GA"
+        errors.append(invalid("nodeAffinity", spec.get("nodeAffinity"), detail))
     if spec.get("volumeMode") != before.get("volumeMode"):
         errors.append(invalid("spec.volumeMode", spec.get("volumeMode"), "field is immutable"))
     return errors
