@@ -37,9 +37,13 @@ class Cluster(Generic[T]):
         return await self.client.create(from_object(kind, content))
 
     async def node(self, name: str, *, ready: bool = True, **content: Any) -> Node:
+        """A node without kubelet; one that is ready has but the taints that are asked for."""
         node = await self.create(Node, {"metadata": {"name": name, **content.get("metadata", {})}, **_spec(content)})
+        if ready:
+            taints = content.get("spec", {}).get("taints")
+            await self.client.patch(Node, node.name, Patch(body={"spec": {"taints": taints}}))
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-        status = {"conditions": conditions, "allocatable": content.get("allocatable", {})}
+        status = {"conditions": conditions, "allocatable": {**ALLOCATABLE, **content.get("allocatable", {})}}
         return await self.client.patch(Node, node.name, Patch(body={"status": status}), subresource="status")
 
     async def pod(self, name: str = "web", *, metadata: JsonObject | None = None, **spec: Any) -> Pod:
@@ -74,6 +78,7 @@ class Cluster(Generic[T]):
             await self.runtime.sleep(0.1)
 
 
+ALLOCATABLE = {"cpu": "8", "memory": "32Gi", "pods": "110"}
 ANY_NODE = {
     "required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}]}
 }

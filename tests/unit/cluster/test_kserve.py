@@ -13,6 +13,7 @@ from cachesim.binder import VolumeBinder
 from cachesim.kserve import KServeOptions, KServeStandIn, predictor_pod
 from cachesim.kserve.credentials import secret_environment
 from cachesim.node import Node as Kubelet
+from cachesim.node import NodeLifecycle
 from cachesim.scheduler import Scheduler
 
 URI = "s3://models/iris"
@@ -43,6 +44,7 @@ def start(cluster: Any) -> Any:
     machine = cluster.machine()
     for controller in (
         Scheduler(cluster.runtime, cluster.client),
+        NodeLifecycle(cluster.runtime, cluster.client),
         VolumeBinder(cluster.runtime, cluster.client),
         KServeStandIn(cluster.runtime, cluster.client),
         Kubelet(cluster.runtime, cluster.client, "node-1", machine),

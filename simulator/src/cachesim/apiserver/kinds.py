@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from cachesim.apiserver.builtin_admission import gated_conditions, new_node, with_patience
 from cachesim.apiserver.crd import default_definition, new_definition
 from cachesim.apiserver.quality_of_service import quality_of_service
 from cachesim.apiserver.resources import JsonObject, ResourceType
@@ -46,7 +47,7 @@ def _with_finalizer(item: JsonObject, finalizer: str) -> JsonObject:
 
 def _default_pod(item: JsonObject) -> JsonObject:
     return with_spec(
-        item,
+        with_patience(item),
         restartPolicy="Always",
         terminationGracePeriodSeconds=30,
         dnsPolicy="ClusterFirst",
@@ -58,7 +59,9 @@ def _default_pod(item: JsonObject) -> JsonObject:
 
 
 def _new_pod(item: JsonObject) -> JsonObject:
-    return {**item, "status": {"phase": "Pending", "qosClass": quality_of_service(item.get("spec") or {})}}
+    status = {"phase": "Pending", "qosClass": quality_of_service(item.get("spec") or {})}
+    conditions = gated_conditions(item)
+    return {**item, "status": {**status, "conditions": conditions} if conditions else status}
 
 
 def _new_namespace(item: JsonObject) -> JsonObject:
@@ -136,6 +139,7 @@ _DEFAULTS: dict[tuple[str, str], _Default] = {
 }
 _PREPARE: dict[tuple[str, str], _Default] = {
     ("", "Pod"): _new_pod,
+    ("", "Node"): new_node,
     ("", "Namespace"): _new_namespace,
     ("", "PersistentVolume"): _new_volume,
     ("", "PersistentVolumeClaim"): _new_claim,

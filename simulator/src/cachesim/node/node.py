@@ -89,6 +89,8 @@ class Node:
             self._tasks.spawn(pods.run(), name=f"pods-{self.name}")
             await self._tasks.join()
         finally:
+            # Whoever starts it again waits for it to register again.
+            self._registered.clear()
             for worker in self._workers.values():
                 worker.crash()
             self._tasks.cancel()
