@@ -66,7 +66,7 @@ def test_a_preferred_node_wins_over_an_emptier_one(cluster: Any) -> None:
 @pytest.mark.parametrize(
     "node, reason",
     [
-        ({"ready": False}, "1 node(s) were not ready"),
+        ({"ready": False}, "1 node(s) had untolerated taint(s)"),
         ({"spec": {"unschedulable": True}}, "1 node(s) were unschedulable"),
         ({"spec": {"taints": [{"key": "gpu", "effect": "NoSchedule"}]}}, "1 node(s) had untolerated taint(s)"),
         ({"metadata": {"labels": {"zone": "b"}}}, "1 node(s) didn't match Pod's node affinity/selector"),
@@ -78,7 +78,7 @@ def test_a_node_is_refused(cluster: Any, node: dict[str, Any], reason: str) -> N
         start(cluster)
         await cluster.node("node-1", **node)
         await cluster.pod("web", nodeSelector={"zone": "a"})
-        assert await refusal_of(cluster, "web") == f"0/1 nodes are available: {reason}."
+        assert (await refusal_of(cluster, "web")).startswith(f"0/1 nodes are available: {reason}. ")
 
     cluster.run(scene())
 
@@ -91,7 +91,7 @@ def test_resources_are_counted(cluster: Any) -> None:
         await cluster.pod("first", containers=half)
         assert await node_of(cluster, "first") == "node-1"
         await cluster.pod("second", containers=half)
-        assert await refusal_of(cluster, "second") == "0/1 nodes are available: 1 Insufficient cpu."
+        assert (await refusal_of(cluster, "second")).startswith("0/1 nodes are available: 1 Insufficient cpu. ")
 
     cluster.run(scene())
 
@@ -132,10 +132,10 @@ def test_a_volume_of_another_node_is_a_conflict(cluster: Any) -> None:
         terms = [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]
         volume = await cluster.volume("disk", nodeAffinity={"required": {"nodeSelectorTerms": terms}})
         await cluster.claim("model", volumeName=volume.name)
-        bound = Patch(body={"status": {"phase": "Bound"}})
-        await cluster.client.patch(PersistentVolumeClaim, "model", bound, namespace="default", subresource="status")
+        bound = Patch(body={"metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}})
+        await cluster.client.patch(PersistentVolumeClaim, "model", bound, namespace="default")
         await cluster.pod("web", volumes=[{"name": "m", "persistentVolumeClaim": {"claimName": "model"}}])
-        assert "1 node(s) had volume node affinity conflict" in await refusal_of(cluster, "web")
+        assert "1 node(s) didn't match PersistentVolume's node affinity" in await refusal_of(cluster, "web")
         assert (await cluster.see(PersistentVolume, "disk")).spec["nodeAffinity"]["required"]
 
     cluster.run(scene())

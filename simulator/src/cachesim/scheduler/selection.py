@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from cachecore.quantity import quantity_bytes
-from cachecore.resources.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
-from cachecore.scheduling import any_term_matches, pod_allows, required_terms, schedulable, tolerates
+from cachecore.resources.core import Node, Pod, Taint
+from cachecore.scheduling import any_term_matches, required_terms, selects, tolerates, tolerates_taint
+from cachesim.scheduler.claims import Binding, PodClaims, Storage, UnusableClaim, claims_of
 
-# As kube-scheduler weighs its plugins: node affinity twice as much as free space.
+# As kube-scheduler weighs its plugins.
+_TAINT_WEIGHT = 3
 _AFFINITY_WEIGHT = 2
 _SPREAD_WEIGHT = 1
 _FULL_SCORE = 100.0
 
+_CORDONED = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+_NOT_HELPFUL = "Preemption is not helpful for scheduling"
+_NO_VICTIMS = "No preemption victims found for incoming pod"
+
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """The node that was chosen, or "" and why there is none, in the words of kube-scheduler."""
+    """The node that was chosen, and what must be bound before the pod is; or "" and why there is none.
+
+    The message is in the words of kube-scheduler.
+    """
 
     node: str = ""
+    bindings: tuple[Binding, ...] = ()
     message: str = ""
 
 
@@ -33,92 +43,104 @@ class NodeLoad(msgspec.Struct, frozen=True, kw_only=True):
     requested: Mapping[str, float] = {}
 
 
-class UnboundClaim(Exception):
-    """A claim of the pod is missing or not bound: no node will do."""
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a pod can't run on a node; `final` when the end of other pods would not help."""
+
+    reasons: tuple[str, ...]
+    final: bool = True
 
 
-def choose_node(
-    pod: Pod,
-    loads: Sequence[NodeLoad],
-    claim_of: Callable[[str], PersistentVolumeClaim | None],
-    volume_of: Callable[[str], PersistentVolume | None],
-) -> Choice:
-    """The best node for the pod; the first by name of equals. `claim_of` knows the claims of its namespace."""
+def choose_node(pod: Pod, loads: Sequence[NodeLoad], storage: Storage) -> Choice:
+    """The best node for the pod; the first by name of equals. `storage` knows the claims of its namespace."""
+    if not loads:
+        return Choice(message="no nodes available to schedule pods")
     available = f"0/{len(loads)} nodes are available"
     try:
-        affinities = volume_affinities(pod, claim_of, volume_of)
-    except UnboundClaim as error:
-        return Choice(message=f"{available}: {error}. preemption: 0/{len(loads)} nodes are available.")
-    reasons: collections.Counter[str] = collections.Counter()
-    feasible = []
-    for load in loads:
-        reason = refusal(pod, load, affinities)
-        if reason:
-            reasons[reason] += 1
-        else:
-            feasible.append(load)
+        claims = claims_of(pod, storage)
+    except UnusableClaim as error:
+        # What kube-scheduler adds is what its last plugin thinks of a pod that no node was looked at for.
+        return Choice(message=f"{available}: {error}. not found")
+    refusals = [(load, refusal(pod, load, claims, storage)) for load in loads]
+    feasible = [load for load, refused in refusals if refused is None]
     if not feasible:
-        return Choice(
-            message=f"{available}: " + ", ".join(f"{reasons[reason]} {reason}" for reason in sorted(reasons)) + "."
-        )
+        return Choice(message=_explain(available, [refused for _, refused in refusals if refused is not None]))
     scores = score(pod, feasible)
     best = max(range(len(feasible)), key=lambda index: (scores[index], _reversed(feasible[index].node.name)))
-    return Choice(node=feasible[best].node.name)
+    node = feasible[best].node
+    return Choice(node=node.name, bindings=claims.bindings(node, storage) or ())
 
 
-def volume_affinities(
-    pod: Pod,
-    claim_of: Callable[[str], PersistentVolumeClaim | None],
-    volume_of: Callable[[str], PersistentVolume | None],
-) -> list[Sequence[Any]]:
-    """The node selector terms of each volume of the pod. Raises `UnboundClaim`."""
-    found = []
-    for volume in pod.spec.volumes:
-        if volume.persistent_volume_claim is None:
-            continue
-        name = volume.persistent_volume_claim.claim_name
-        claim = claim_of(name)
-        if claim is None:
-            raise UnboundClaim(f'persistentvolumeclaim "{name}" not found')
-        if claim.being_deleted:
-            raise UnboundClaim(f'persistentvolumeclaim "{name}" is being deleted')
-        persistent = volume_of(claim.spec.get("volumeName", ""))
-        if claim.status.get("phase") != "Bound" or persistent is None:
-            raise UnboundClaim("pod has unbound immediate PersistentVolumeClaims")
-        terms = required_terms(persistent.spec.get("nodeAffinity"))
-        if terms is not None:
-            found.append(terms)
-    return found
-
-
-def refusal(pod: Pod, load: NodeLoad, affinities: Sequence[Sequence[Any]]) -> str:
-    """Why the pod can't run on the node; "" when it can."""
+def refusal(pod: Pod, load: NodeLoad, claims: PodClaims, storage: Storage) -> Refusal | None:
+    """Why the pod can't run on the node; None when it can. The first filter that refuses has the word."""
     node = load.node
-    if not schedulable(node):
-        return "node(s) were unschedulable" if node.spec.unschedulable else "node(s) were not ready"
+    names = _named_nodes(pod)
+    if names is not None and node.name not in names:
+        return Refusal(("node(s) didn't satisfy plugin(s) [NodeAffinity]",))
+    if node.spec.unschedulable and not tolerates_taint(pod.spec.tolerations, _CORDONED):
+        return Refusal(("node(s) were unschedulable",))
     if not tolerates(pod.spec.tolerations, node):
-        return "node(s) had untolerated taint(s)"
-    if not pod_allows(_constraints(pod), node):
-        return "node(s) didn't match Pod's node affinity/selector"
-    if not all(any_term_matches(terms, node) for terms in affinities):
-        return "node(s) had volume node affinity conflict"
-    allocatable = node.status.allocatable
-    if load.pods >= amount(allocatable.get("pods", "inf")):
-        return "Too many pods"
+        return Refusal(("node(s) had untolerated taint(s)",))
+    if not selects(_constraints(pod), node):
+        return Refusal(("node(s) didn't match Pod's node affinity/selector",))
+    crowded = _crowded(pod, load)
+    if crowded is not None:
+        return crowded
+    stored = claims.refusal(node, storage)
+    return Refusal((stored,)) if stored else None
+
+
+def _crowded(pod: Pod, load: NodeLoad) -> Refusal | None:
+    allocatable = load.node.status.allocatable
+    reasons = ["Too many pods"] if load.pods >= amount(allocatable.get("pods", "0")) else []
+    final = False
     for resource, wanted in requests(pod).items():
-        if wanted > 0 and load.requested.get(resource, 0.0) + wanted > amount(allocatable.get(resource, "0")):
-            return f"Insufficient {resource}"
-    return ""
+        capacity = amount(allocatable.get(resource, "0"))
+        if wanted > 0 and load.requested.get(resource, 0.0) + wanted > capacity:
+            reasons.append(f"Insufficient {resource}")
+            final = final or wanted > capacity
+    return Refusal(tuple(reasons), final) if reasons else None
+
+
+def _explain(available: str, refusals: Sequence[Refusal]) -> str:
+    reasons = collections.Counter(reason for each in refusals for reason in each.reasons)
+    hopes = collections.Counter(_NOT_HELPFUL if each.final else _NO_VICTIMS for each in refusals)
+    return (
+        f"{available}: {_histogram(reasons)}. no new claims to deallocate, "
+        f"preemption: {available}: {_histogram(hopes)}."
+    )
+
+
+def _histogram(reasons: Mapping[str, int]) -> str:
+    return ", ".join(sorted(f"{count} {reason}" for reason, count in reasons.items()))
+
+
+def _named_nodes(pod: Pod) -> set[str] | None:
+    """The nodes that the pod asks for by name in every term of its affinity; None when it does not."""
+    terms = required_terms(_node_affinity(pod), field="requiredDuringSchedulingIgnoredDuringExecution")
+    names: set[str] = set()
+    for term in terms or ():
+        fields = [
+            set(one.get("values") or ())
+            for one in term.get("matchFields") or ()
+            if one.get("key") == "metadata.name" and one.get("operator") == "In"
+        ]
+        if not fields:
+            return None
+        names |= set.intersection(*fields)
+    return names if terms else None
 
 
 def score(pod: Pod, loads: Sequence[NodeLoad]) -> list[float]:
-    """Preferred node affinity, and few pods; each brought to 0 to 100 over the nodes that are left."""
+    """Few taints that discourage, preferred node affinity, and few pods; each is 0 to 100 over the nodes left."""
+    discouraged = [float(_discouraging_taints(pod, load.node)) for load in loads]
     preferred = [_preference(pod, load.node) for load in loads]
-    most_preferred, most_pods = max(preferred), max(load.pods for load in loads)
+    most_discouraged, most_preferred = max(discouraged), max(preferred)
+    most_pods = max(load.pods for load in loads)
     return [
-        _AFFINITY_WEIGHT * _share(preference, most_preferred)
+        _TAINT_WEIGHT * (_FULL_SCORE - _share(taints, most_discouraged))
+        + _AFFINITY_WEIGHT * _share(preference, most_preferred)
         + _SPREAD_WEIGHT * (_FULL_SCORE - _share(load.pods, most_pods))
-        for preference, load in zip(preferred, loads, strict=True)
+        for taints, preference, load in zip(discouraged, preferred, loads, strict=True)
     ]
 
 
@@ -137,8 +159,6 @@ def requests(pod: Pod) -> dict[str, float]:
 def amount(quantity: Any) -> float:
     """A quantity of any resource as a number: half a CPU is 0.5."""
     text = str(quantity)
-    if text == "inf":
-        return float("inf")
     return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(quantity_bytes(text))
 
 
@@ -148,16 +168,25 @@ def _requests_of(resources: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _constraints(pod: Pod) -> dict[str, Any]:
-    tolerations = [msgspec.to_builtins(toleration) for toleration in pod.spec.tolerations]
-    return {"nodeSelector": pod.spec.node_selector, "affinity": pod.spec.affinity, "tolerations": tolerations}
+    return {"nodeSelector": pod.spec.node_selector, "affinity": pod.spec.affinity}
+
+
+def _node_affinity(pod: Pod) -> Any:
+    return (pod.spec.affinity or {}).get("nodeAffinity") or {}
+
+
+def _discouraging_taints(pod: Pod, node: Node) -> int:
+    return sum(
+        taint.effect == "PreferNoSchedule" and not tolerates_taint(pod.spec.tolerations, taint)
+        for taint in node.spec.taints
+    )
 
 
 def _preference(pod: Pod, node: Node) -> float:
-    affinity = (pod.spec.affinity or {}).get("nodeAffinity") or {}
     return float(
         sum(
             term.get("weight", 0)
-            for term in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+            for term in _node_affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
             if any_term_matches([term.get("preference") or {}], node)
         )
     )
