@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -11,15 +12,18 @@ from typing import Any, cast
 import pytest
 
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
-from cachecore.testing import VirtualRuntime
 from cachesim.apiserver import ApiServer
 from cachesim.apiserver.builtin import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
-from cachesim.apiserver.http import HttpFront
+from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller
 from cachesim.apiserver.http.raw_client import HttpVerbs
+from cachesim.apiserver.http.testing_backstage import HttpBackstage
 from cachesim.apiserver.testing import ContractApi, ContractServer, ContractTest, typed
+from cachesim.apiserver.testing_cluster import Cluster
 from cachesim.apiserver.testing_kinds import WIDGET_DEFINITION
+from cachesim.apiserver.testing_webhooks import WebhookFunctions
 from cachesim.controlplane import KubeOptions, NoBinaries, find_binaries
 from cachesim.controlplane.testing import LivePlane
+from cachesim.host.certificates import ServerCertificate, make_certificate
 
 SERVERS = ("http", "kube", "memory")
 
@@ -28,50 +32,59 @@ class MemoryServer:
     """The in-memory server on virtual time, anew for each test."""
 
     def run(self, test: ContractTest) -> None:
-        runtime = VirtualRuntime()
-
-        async def main() -> None:
-            server = ApiServer(runtime)
-            server.spawn_controllers()
-            api = ContractApi(server, runtime, namespace="contract")
-            await server.create(NAMESPACE, typed(NAMESPACE, {"metadata": {"name": "contract"}}))
-            await server.create(CUSTOM_RESOURCE_DEFINITION, WIDGET_DEFINITION)
-            await test(api)
-
-        runtime.run(main())
+        Cluster(namespace="contract").run(test)
 
 
 class HttpServer:
     """The in-memory server in real time behind its HTTP front, anew for each test."""
+
+    def __init__(self, certificate: ServerCertificate) -> None:
+        self._certificate = certificate
 
     def run(self, test: ContractTest) -> None:
         asyncio.run(self._run(test))
 
     async def _run(self, test: ContractTest) -> None:
         runtime = AsyncioRuntime()
-        server = ApiServer(runtime)
-        server.spawn_controllers()
-        await server.create(NAMESPACE, typed(NAMESPACE, {"metadata": {"name": "contract"}}))
-        await server.create(CUSTOM_RESOURCE_DEFINITION, WIDGET_DEFINITION)
-        async with HttpFront(server) as front, HttpVerbs(front.url) as verbs:
-            await test(ContractApi(verbs, runtime, namespace="contract"))
+        async with HttpsAdmissionCaller() as caller:
+            server = ApiServer(runtime, admission=caller)
+            server.spawn_controllers()
+            await server.create(NAMESPACE, typed(NAMESPACE, {"metadata": {"name": "contract"}}))
+            await server.create(CUSTOM_RESOURCE_DEFINITION, WIDGET_DEFINITION)
+
+            async def compact(revision: int) -> None:
+                server.compact(revision)
+
+            async with (
+                HttpFront(server) as front,
+                HttpVerbs(front.url) as verbs,
+                HttpBackstage(verbs, WebhookFunctions(runtime), self._certificate, compact) as backstage,
+            ):
+                await test(ContractApi(verbs, runtime, namespace="contract", backstage=backstage))
 
 
 class KubeServer:
     """A real control plane, one for all tests of the session; each test has a namespace of its own."""
 
-    def __init__(self, live: LivePlane, namespace: str) -> None:
+    def __init__(self, live: LivePlane, namespace: str, certificate: ServerCertificate) -> None:
         self._live = live
         self._namespace = namespace
+        self._certificate = certificate
 
     def run(self, test: ContractTest) -> None:
         # On the loop that outlives the test: there connections have the time to close as TLS wants it.
         self._live.run(self._run(test))
 
     async def _run(self, test: ContractTest) -> None:
-        verbs = self._live.plane.verbs
+        runtime, verbs = AsyncioRuntime(), self._live.plane.verbs
         await verbs.create(NAMESPACE, typed(NAMESPACE, {"metadata": {"name": self._namespace}}))
-        await test(ContractApi(verbs, AsyncioRuntime(), namespace=self._namespace))
+        functions = WebhookFunctions(runtime)
+        async with HttpBackstage(verbs, functions, self._certificate, self._live.compact) as backstage:
+            api = ContractApi(verbs, runtime, namespace=self._namespace, backstage=backstage)
+            try:
+                await test(api)
+            finally:
+                await api.webhooks.clear()
 
 
 # Kubernetes' own periods are for clusters that live longer than a test.
@@ -100,6 +113,12 @@ def live_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
 
 
 @pytest.fixture(scope="session")
+def webhook_certificate(tmp_path_factory: pytest.TempPathFactory) -> ServerCertificate:
+    now = datetime.datetime.now(datetime.UTC)
+    return make_certificate(tmp_path_factory.mktemp("webhooks"), ("127.0.0.1",), now=now)
+
+
+@pytest.fixture(scope="session")
 def widgets_defined(live_plane: LivePlane) -> None:
     """The suite's kind is served."""
     live_plane.run(live_plane.plane.apply(WIDGET_DEFINITION))
@@ -112,11 +131,12 @@ NUMBERS = itertools.count(1)
 def contract_server(request: pytest.FixtureRequest) -> ContractServer:
     if request.param == "memory":
         return MemoryServer()
+    certificate: ServerCertificate = request.getfixturevalue("webhook_certificate")
     if request.param == "http":
-        return HttpServer()
+        return HttpServer(certificate)
     request.getfixturevalue("widgets_defined")
     live: LivePlane = request.getfixturevalue("live_plane")
-    return KubeServer(live, f"contract-{next(NUMBERS)}")
+    return KubeServer(live, f"contract-{next(NUMBERS)}", certificate)
 
 
 @pytest.fixture

@@ -39,19 +39,6 @@ def test_a_watch_resumes_as_long_as_the_history_reaches() -> None:
     cluster.run(test)
 
 
-def test_a_page_of_compacted_history_is_expired(cluster: Cluster) -> None:
-    async def test(api: ContractApi) -> None:
-        await config_maps(api, 3)
-        first = await api.verbs.list(CONFIG_MAP, namespace="unit", limit=1)
-        await api.delete(CONFIG_MAP, "c2")
-        cluster.server.compact()
-        with refused(410, "Expired") as errors:
-            await api.verbs.list(CONFIG_MAP, namespace="unit", continue_token=first["metadata"]["continue"])
-        assert "The provided continue parameter is too old" in errors[0].message
-
-    cluster.run(test)
-
-
 def test_a_reader_that_falls_behind_is_cut_off_and_can_resume() -> None:
     cluster = Cluster(watch_queue_events=2)
 

@@ -51,7 +51,7 @@ class Admission:
         self._store = store
         self._registry = registry
         self._runtime = runtime
-        self._matcher = Matcher(store)
+        self._matcher = Matcher(store, registry)
         self._revision = -1
         self._by_resource: dict[tuple[str, str, str], list[JsonObject]] = {}
 
@@ -61,10 +61,11 @@ class Admission:
         )
 
     async def mutate(self, attempt: Attempt) -> tuple[JsonObject, tuple[str, ...]]:
-        """Each webhook once, in order; once more those that ask for it, when others changed the object after them."""
-        if attempt.item is None:
-            raise ValueError("a deletion has nothing to mutate")
-        item = attempt.item
+        """Each webhook once, in order; once more those that ask for it, when others changed the object after them.
+
+        A deletion has no object: webhooks can't change it, but deny it.
+        """
+        item: JsonObject = attempt.item if attempt.item is not None else {}
         warnings: list[str] = []
         seen: list[tuple[JsonObject, JsonObject]] = []
         for webhook in self._webhooks(MUTATING_WEBHOOK, attempt.resource_type):
@@ -77,17 +78,34 @@ class Admission:
         return item, tuple(warnings)
 
     async def validate(self, attempt: Attempt) -> tuple[str, ...]:
+        """All at once: each is asked, whatever the others say; the first denial in their order is the answer."""
+        webhooks = self._webhooks(VALIDATING_WEBHOOK, attempt.resource_type)
+        if len(webhooks) == 1:
+            outcomes = [await self._outcome(webhooks[0], attempt)]
+        else:
+            tasks = [
+                self._runtime.spawn(self._outcome(webhook, attempt), name=f"review by {webhook['name']}")
+                for webhook in webhooks
+            ]
+            outcomes = [await task.join() for task in tasks]
         warnings: list[str] = []
-        for webhook in self._webhooks(VALIDATING_WEBHOOK, attempt.resource_type):
-            verdict = await self._ask(webhook, attempt)
-            if verdict is not None:
-                warnings.extend(verdict.warnings)
+        for outcome in outcomes:
+            if isinstance(outcome, ApiError):
+                raise outcome
+            warnings += outcome.warnings if outcome is not None else ()
         return tuple(warnings)
+
+    async def _outcome(self, webhook: JsonObject, attempt: Attempt) -> Verdict | ApiError | None:
+        try:
+            return await self._ask(webhook, attempt, validating=True)
+        except ApiError as error:
+            return error
 
     async def _mutate_once(
         self, webhook: JsonObject, attempt: Attempt, item: JsonObject, warnings: list[str]
     ) -> JsonObject:
-        verdict = await self._ask(webhook, msgspec.structs.replace(attempt, item=item))
+        changed = attempt if attempt.item is None else msgspec.structs.replace(attempt, item=item)
+        verdict = await self._ask(webhook, changed)
         if verdict is None:
             return item
         warnings.extend(verdict.warnings)
@@ -114,7 +132,7 @@ class Admission:
         webhooks = [webhook for item in items if item is not None for webhook in item.get("webhooks") or ()]
         return [webhook for webhook in webhooks if may_concern(webhook, resource_type)]
 
-    async def _ask(self, webhook: JsonObject, attempt: Attempt) -> Verdict | None:
+    async def _ask(self, webhook: JsonObject, attempt: Attempt, *, validating: bool = False) -> Verdict | None:
         """None: the webhook does not concern itself with this, or failed and may be ignored."""
         name = webhook["name"]
         try:
@@ -124,7 +142,7 @@ class Admission:
                 raise bad_request(f"admission webhook {quote(name)} does not support dry run")
             review = self._review(attempt)
             answer = await self._call(webhook, review)
-            return _verdict(webhook, attempt, review, answer)
+            return _verdict(webhook, attempt, review, answer, validating=validating)
         except WebhookFailure as failure:
             if webhook.get("failurePolicy", "Fail") == "Ignore":
                 return None
@@ -165,7 +183,7 @@ class Admission:
             "object": attempt.item,
             "oldObject": attempt.previous,
             "dryRun": attempt.options.dry_run,
-            "options": {"kind": f"{attempt.operation.capitalize()}Options", "apiVersion": "meta.k8s.io/v1"},
+            "options": _options(attempt),
         }
         if attempt.namespace:
             request["namespace"] = attempt.namespace
@@ -174,7 +192,19 @@ class Admission:
         return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
 
 
-def _verdict(webhook: JsonObject, attempt: Attempt, review: JsonObject, answer: JsonObject) -> Verdict:
+def _options(attempt: Attempt) -> JsonObject:
+    """Those of the request; a patch has those of an update."""
+    options: JsonObject = {"kind": f"{attempt.operation.capitalize()}Options", "apiVersion": "meta.k8s.io/v1"}
+    if attempt.options.field_manager:
+        options["fieldManager"] = attempt.options.field_manager
+    if attempt.options.dry_run:
+        options["dryRun"] = ["All"]
+    return options
+
+
+def _verdict(
+    webhook: JsonObject, attempt: Attempt, review: JsonObject, answer: JsonObject, *, validating: bool
+) -> Verdict:
     response = answer.get("response")
     if not isinstance(response, dict):
         raise WebhookFailure("expected response object of type AdmissionReview, got none")
@@ -188,8 +218,12 @@ def _verdict(webhook: JsonObject, attempt: Attempt, review: JsonObject, answer: 
     warnings = tuple(str(warning) for warning in response.get("warnings") or ())
     if not response.get("patch"):
         return Verdict(None, warnings)
+    if validating:
+        raise WebhookFailure("received invalid webhook response: validating webhook may not return response.patch")
     if response.get("patchType") != "JSONPatch":
         raise WebhookFailure("received invalid webhook response: response.patchType must be JSONPatch")
+    if attempt.item is None:
+        raise WebhookFailure("received invalid webhook response: there is no object that a patch could change")
     return Verdict(_patched(attempt.item, response["patch"]), warnings)
 
 

@@ -12,10 +12,10 @@ from cachesim.apiserver.errors import (
     invalid,
     not_found_field,
     required,
-    unsupported,
 )
 from cachesim.apiserver.metadata import name_error, prune_metadata
 from cachesim.apiserver.resources import JsonObject, ResourceType
+from cachesim.apiserver.webhook_rules import check_webhooks
 
 _Check = Callable[[JsonObject, JsonObject | None], list[FieldError]]
 
@@ -234,33 +234,6 @@ def _check_lease(item: JsonObject, previous: JsonObject | None) -> list[FieldErr
     return errors
 
 
-def _check_webhooks(item: JsonObject, previous: JsonObject | None) -> list[FieldError]:
-    errors: list[FieldError] = []
-    names: list[str] = []
-    for index, webhook in enumerate(item.get("webhooks") or []):
-        path = f"webhooks[{index}]"
-        name = webhook.get("name", "")
-        if len(name.split(".")) < 3:
-            detail = "should be a domain with at least three segments separated by dots"
-            errors.append(invalid(f"{path}.name", name, detail))
-        if name in names:
-            errors.append(duplicate(f"{path}.name", name))
-        names.append(name)
-        if not webhook.get("admissionReviewVersions"):
-            errors.append(required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1"))
-        if webhook.get("sideEffects") is None:
-            errors.append(required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun"))
-        elif webhook["sideEffects"] not in ("None", "NoneOnDryRun"):
-            errors.append(unsupported(f"{path}.sideEffects", webhook["sideEffects"], ["None", "NoneOnDryRun"]))
-        client = webhook.get("clientConfig") or {}
-        if bool(client.get("url")) == bool(client.get("service")):
-            errors.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
-        if not 1 <= webhook.get("timeoutSeconds", 10) <= 30:
-            detail = "the timeout value must be between 1 and 30 seconds"
-            errors.append(invalid(f"{path}.timeoutSeconds", webhook["timeoutSeconds"], detail))
-    return errors
-
-
 _CHECKS: dict[tuple[str, str], _Check] = {
     ("", "Pod"): _check_pod,
     ("", "PersistentVolume"): _check_volume,
@@ -269,6 +242,6 @@ _CHECKS: dict[tuple[str, str], _Check] = {
     ("", "Secret"): _check_content,
     ("", "ConfigMap"): _check_content,
     ("coordination.k8s.io", "Lease"): _check_lease,
-    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _check_webhooks,
-    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _check_webhooks,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): check_webhooks,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): check_webhooks,
 }

@@ -52,7 +52,7 @@ class CompiledRule:
         try:
             outcome = self._program.execute(context)
         except CEL_FAILURES as error:
-            detail = f"{_evaluation_fault(error)} evaluating rule: {self._text()}"
+            detail = f"{evaluation_fault(error)} evaluating rule: {self._text()}"
             return invalid(path or "<nil>", type_name, detail)
         return None if outcome is True else self._failure(context, value, path)
 
@@ -142,7 +142,8 @@ def _compile(source: str) -> cel.Program:
         raise RuleError(f"compilation failed: {_first_line(error)}") from error
 
 
-def _evaluation_fault(error: Exception) -> str:
+def evaluation_fault(error: Exception) -> str:
+    """What a real server says of an evaluation that failed."""
     return f"no such key: {error.args[0]}" if isinstance(error, KeyError) and error.args else _first_line(error)
 
 

@@ -122,7 +122,8 @@ class Deleter:
             previous=current,
             options=WriteOptions(dry_run=options.dry_run, user=options.user, user_agent=options.user_agent),
         )
-        return await admission.validate(attempt)
+        _, warnings = await admission.mutate(attempt)
+        return warnings + await admission.validate(attempt)
 
 
 def check_preconditions(resource_type: ResourceType, current: JsonObject, options: DeleteOptions) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import cel
 
 from cachesim.apiserver.builtin import NAMESPACE
-from cachesim.apiserver.cel import CEL_FAILURES
+from cachesim.apiserver.cel import CEL_FAILURES, evaluation_fault
 from cachesim.apiserver.cel_functions import KUBERNETES_FUNCTIONS
-from cachesim.apiserver.context import Attempt, WebhookFailure
-from cachesim.apiserver.resources import JsonObject, ResourceType
+from cachesim.apiserver.context import Attempt
+from cachesim.apiserver.errors import forbidden
+from cachesim.apiserver.resources import JsonObject, ResourceRegistry, ResourceType
 from cachesim.apiserver.selectors import matches_labels, requirements_of
 from cachesim.apiserver.store import Store
 
@@ -18,13 +19,14 @@ from cachesim.apiserver.store import Store
 class Matcher:
     """Decides whether a webhook is called at all."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, registry: ResourceRegistry) -> None:
         self._store = store
+        self._registry = registry
         self._programs: dict[str, cel.Program] = {}
 
     def matches(self, webhook: JsonObject, attempt: Attempt) -> bool:
         return (
-            any(_rule_matches(rule, webhook, attempt) for rule in webhook.get("rules") or ())
+            any(self._rule_matches(rule, webhook, attempt) for rule in webhook.get("rules") or ())
             and self._namespace_matches(webhook, attempt)
             and _object_matches(webhook, attempt)
             and self._conditions_hold(webhook, attempt)
@@ -49,10 +51,36 @@ class Matcher:
         context = cel.Context({}, dict(KUBERNETES_FUNCTIONS))
         for name, value in _variables(attempt).items():
             context.add_variable(name, value)
-        try:
-            return all(self._program(each["expression"]).execute(context) is True for each in conditions)
-        except CEL_FAILURES as error:
-            raise WebhookFailure(f"matchConditions could not be evaluated: {error}") from error
+        faults: list[str] = []
+        for each in conditions:
+            try:
+                if self._program(each["expression"]).execute(context) is not True:
+                    # One that does not hold settles it, whatever becomes of the others.
+                    return False
+            except CEL_FAILURES as error:
+                faults.append(f"expression '{each['expression']}' resulted in error: {evaluation_fault(error)}")
+        if faults and webhook.get("failurePolicy", "Fail") == "Fail":
+            cause = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
+            raise forbidden(attempt.resource_type, attempt.name, cause)
+        return not faults
+
+    def _rule_matches(self, rule: JsonObject, webhook: JsonObject, attempt: Attempt) -> bool:
+        kind = attempt.resource_type
+        if not _one_of(attempt.operation, rule.get("operations")) or not _one_of(kind.group, rule.get("apiGroups")):
+            return False
+        if not _one_of(kind.version, rule.get("apiVersions")) and not self._means_another_version(rule, webhook, kind):
+            return False
+        scope = rule.get("scope", "*")
+        if scope != "*" and (scope == "Namespaced") != kind.namespaced:
+            return False
+        return any(_resource_matches(each, kind.plural, attempt.subresource) for each in rule.get("resources") or ())
+
+    def _means_another_version(self, rule: JsonObject, webhook: JsonObject, kind: ResourceType) -> bool:
+        """With matchPolicy Equivalent a rule for another served version of the same resource matches, too."""
+        if webhook.get("matchPolicy", "Equivalent") == "Exact":
+            return False
+        versions = rule.get("apiVersions") or ()
+        return any(self._registry.find(kind.group, version, kind.plural) is not None for version in versions)
 
     def _program(self, source: str) -> cel.Program:
         found = self._programs.get(source)
@@ -83,20 +111,6 @@ def may_concern(webhook: JsonObject, resource_type: ResourceType) -> bool:
         and any(each.partition("/")[0] in ("*", resource_type.plural) for each in rule.get("resources") or ())
         for rule in webhook.get("rules") or ()
     )
-
-
-def _rule_matches(rule: JsonObject, webhook: JsonObject, attempt: Attempt) -> bool:
-    kind = attempt.resource_type
-    if not _one_of(attempt.operation, rule.get("operations")) or not _one_of(kind.group, rule.get("apiGroups")):
-        return False
-    # With matchPolicy Equivalent a rule for another version of the same resource matches, too.
-    exact = webhook.get("matchPolicy", "Equivalent") == "Exact"
-    if exact and not _one_of(kind.version, rule.get("apiVersions")):
-        return False
-    scope = rule.get("scope", "*")
-    if scope != "*" and (scope == "Namespaced") != kind.namespaced:
-        return False
-    return any(_resource_matches(each, kind.plural, attempt.subresource) for each in rule.get("resources") or ())
 
 
 def _one_of(value: str, allowed: list[str] | None) -> bool:

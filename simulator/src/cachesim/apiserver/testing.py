@@ -11,11 +11,32 @@ from cachecore.ports import Runtime
 from cachesim.apiserver.errors import error_details
 from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
+from cachesim.apiserver.testing_webhooks import ContractWebhooks, WebhookFunctions
 from cachesim.apiserver.verbs import RawVerbs, RawWatch
 
 WATCH_SECONDS = 30.0
 _EVENTUALLY_SECONDS = 30.0
 _PAUSE_SECONDS = 0.05
+
+
+class Backstage(Protocol):
+    """What a test asks of its server beside the verbs."""
+
+    functions: WebhookFunctions
+
+    async def compact(self, revision: int) -> None:
+        """Forget the history up to `revision`."""
+        ...
+
+    async def table(
+        self, resource_type: ResourceType, namespace: str, name: str = "", include: str = "Metadata"
+    ) -> JsonObject:
+        """The Table of one object, or of all of them; `include` says how much of each a row carries."""
+        ...
+
+    async def webhook_address(self, name: str) -> JsonObject:
+        """The clientConfig that leads to the function of that name, or to nowhere when there is none."""
+        ...
 
 
 class ContractApi:
@@ -24,10 +45,12 @@ class ContractApi:
     Objects of cluster scope are named by `unique`, because a real server is shared by every test of a session.
     """
 
-    def __init__(self, verbs: RawVerbs, runtime: Runtime, *, namespace: str) -> None:
+    def __init__(self, verbs: RawVerbs, runtime: Runtime, *, namespace: str, backstage: Backstage) -> None:
         self.verbs = verbs
         self.runtime = runtime
         self.namespace = namespace
+        self.backstage = backstage
+        self.webhooks = ContractWebhooks(self, backstage.functions)
 
     def unique(self, name: str) -> str:
         """A name that no other test has."""
@@ -134,6 +157,13 @@ class ContractApi:
         """The resourceVersion of a list of that kind, now."""
         listed = await self.verbs.list(resource_type, namespace=self.scope(resource_type))
         return str(listed["metadata"]["resourceVersion"])
+
+    async def compact(self, resource_type: ResourceType) -> None:
+        """Forget the history of everything up to now."""
+        await self.backstage.compact(int(await self.revision(resource_type)))
+
+    async def table(self, resource_type: ResourceType, name: str = "", include: str = "Metadata") -> JsonObject:
+        return await self.backstage.table(resource_type, self.scope(resource_type), name, include)
 
     async def eventually(self, holds: Callable[[], Awaitable[bool]]) -> None:
         """Wait until it holds; fail when it does not within half a minute."""

@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
+
 from cachesim.controlplane.control_plane import KubeControlPlane
 from cachesim.controlplane.options import KubeOptions
 from cachesim.host.loop_thread import LoopThread
@@ -39,6 +41,15 @@ class LivePlane:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it where the control plane is watched; answer what it answers."""
         return self._loop.run(coroutine)
+
+    async def compact(self, revision: int) -> None:
+        """Make etcd forget what was before `revision`. What the API server has in its watch cache it still knows."""
+        body = {"revision": str(revision), "physical": True}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.plane.etcd_url}/v3/kv/compaction", json=body, raise_for_status=True),
+        ):
+            return
 
     def stop_part(self, name: str) -> None:
         """SIGTERM; nothing starts it again but `start_part`."""

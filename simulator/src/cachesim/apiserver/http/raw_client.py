@@ -17,6 +17,7 @@ from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
+TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io"
 _NO_OPTIONS = WriteOptions()
 _NO_DELETE_OPTIONS = DeleteOptions()
 # What client-go makes of an answer that is no Status: (reason, message) by code. A real server has such answers, too:
@@ -89,6 +90,13 @@ class HttpVerbs:
 
     async def get(self, resource_type: ResourceType, name: str, namespace: str = "") -> JsonObject:
         return (await self._send("GET", _path(resource_type, namespace, name))).object
+
+    async def table(
+        self, resource_type: ResourceType, *, namespace: str = "", name: str = "", include: str = ""
+    ) -> JsonObject:
+        """The object, or the list, as `kubectl get` asks for it."""
+        path = _path(resource_type, namespace, name)
+        return (await self._send("GET", path, {"includeObject": include}, accept=TABLE)).object
 
     async def list(
         self,
@@ -202,9 +210,15 @@ class HttpVerbs:
         return await self._send("DELETE", _path(resource_type, namespace), query, _delete_body(options))
 
     async def _send(
-        self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None, content_type: str = JSON
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> Answer:
-        response = await self._request(method, path, query or {}, body, content_type)
+        response = await self._request(method, path, query or {}, body, content_type, accept)
         async with response:
             if response.status >= 400:
                 raise await _failure(response)
@@ -213,7 +227,7 @@ class HttpVerbs:
             return Answer(content, warnings, response.status == 201)
 
     async def _request(
-        self, method: str, path: str, query: dict[str, str], body: Any, content_type: str
+        self, method: str, path: str, query: dict[str, str], body: Any, content_type: str, accept: str = JSON
     ) -> aiohttp.ClientResponse:
         assert self._session is not None, "inside `async with` only"  # noqa: S101 - a mistake of the caller
         try:
@@ -222,7 +236,7 @@ class HttpVerbs:
                 self._url + path,
                 params={name: value for name, value in query.items() if value},
                 data=None if body is None else encode(body),
-                headers={"content-type": content_type, "accept": JSON},
+                headers={"content-type": content_type, "accept": accept},
             )
         except (aiohttp.ClientError, OSError) as error:
             raise ApiUnavailable(f"{method} {path}: {error}") from error
