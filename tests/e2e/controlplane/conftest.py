@@ -102,13 +102,16 @@ def proxied(live: LivePlane, proxy: FaultProxy, tmp_path: Path) -> Iterator[Kube
 
 @pytest.fixture
 def managers(plane: KubeControlPlane, defined: None, tmp_path: Path) -> Callable[..., ManagersContext]:
-    """`async with managers() as (a, b):` two managers that are not started yet, and ended in the end."""
+    """`async with managers() as (a, b):` two managers that are not started yet, and ended in the end.
+
+    The first one may be given another way to the API server.
+    """
 
     @contextlib.asynccontextmanager
-    async def made(url: str = plane.url) -> AsyncIterator[tuple[ManagerProcess, ...]]:
+    async def made(first_url: str = plane.url) -> AsyncIterator[tuple[ManagerProcess, ...]]:
         processes = tuple(
             ManagerProcess(tmp_path, user, url=url, authority=plane.authority, token=plane.token(user))
-            for user in MANAGERS
+            for user, url in zip(MANAGERS, (first_url, plane.url), strict=True)
         )
         try:
             yield processes

@@ -15,6 +15,7 @@ from cachecore.resources.core import Lease
 from cachesim.controlplane.testing_audit import AuditLog
 from cachesim.controlplane.testing_fleet import StandInAgents, StandInFleet
 from cachesim.controlplane.testing_manager import ManagerProcess
+from cachesim.controlplane.testing_proxy import FaultProxy
 
 LEASE_SECONDS = 15.0
 RETRY_SECONDS = 2.0 * 1.2
@@ -84,6 +85,28 @@ async def test_a_leader_that_was_stopped_writes_nothing_when_it_goes_on(
         await eventually(campaigns_again)
         assert [str(one) for one in audit.writes(old.user, since_seconds=continued)] == []
         assert audit.lease_writes(old.user, since_seconds=continued) == []
+
+
+async def test_a_leader_that_was_cut_off_writes_nothing_when_it_is_back(
+    client: KubeClient, managers: Any, proxy: FaultProxy, eventually: Any, audit: AuditLog
+) -> None:
+    fleet = StandInFleet(client, "cut-off")
+    await fleet.add_nodes(4)
+    await fleet.add_group()
+    async with managers(proxy.url) as (old, new), StandInAgents(client, "cut-off").running():
+        pair = Pair(client, old, new)
+        await pair.start(eventually)
+        with proxy.away():
+            for number in range(10):
+                await fleet.add_cache(number)
+            await eventually(pair.led_by_new)
+        back = time.time()
+
+        async def has_campaigned() -> bool:
+            return any(one.object_ref.resource == "leases" for one in audit.requests(old.user, since_seconds=back))
+
+        await eventually(has_campaigned)
+        assert [str(one) for one in audit.writes(old.user, since_seconds=back)] == []
 
 
 async def test_a_killed_leader_is_replaced_when_its_lease_has_expired(
