@@ -264,12 +264,70 @@ def _webhook(item: JsonObject, now: float) -> list[Any]:
     return [_name(item), len(item.get("webhooks") or []), _created(item, now)]
 
 
-def _columns(*names: str) -> tuple[Column, ...]:
-    """`+Name` shows with `-o wide` only."""
-    columns = [
-        Column(name.removeprefix("+"), format="name" if name == "Name" else "", priority=int(name[0] == "+"))
-        for name in names
+def _deployment(item: JsonObject, now: float) -> list[Any]:
+    status = item.get("status") or {}
+    ready = f"{status.get('readyReplicas', 0)}/{item['spec'].get('replicas', 0)}"
+    counts = [status.get("updatedReplicas", 0), status.get("availableReplicas", 0)]
+    return [_name(item), ready, *counts, _created(item, now), *_template(item)]
+
+
+def _daemon_set(item: JsonObject, now: float) -> list[Any]:
+    status = item.get("status") or {}
+    fields = ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled")
+    counts = [status.get(field, 0) for field in (*fields, "numberAvailable")]
+    selector = item["spec"]["template"].get("spec", {}).get("nodeSelector")
+    return [_name(item), *counts, _labels(selector), _created(item, now), *_template(item)]
+
+
+def _template(item: JsonObject) -> list[str]:
+    """What runs in the pods, and which those are."""
+    containers = item["spec"]["template"].get("spec", {}).get("containers") or []
+    names, images = (",".join(each.get(field, "") for each in containers) for field in ("name", "image"))
+    return [names, images, _labels((item["spec"].get("selector") or {}).get("matchLabels"))]
+
+
+def _labels(labels: JsonObject | None) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or _NONE
+
+
+def _service(item: JsonObject, now: float) -> list[Any]:
+    spec = item.get("spec") or {}
+    ports = [f"{each.get('port')}/{each.get('protocol', 'TCP')}" for each in spec.get("ports") or []]
+    addresses = [spec.get("type") or "ClusterIP", spec.get("clusterIP") or _NONE]
+    outside = ",".join(spec.get("externalIPs") or []) or _NONE
+    return [
+        _name(item),
+        *addresses,
+        outside,
+        ",".join(ports) or _NONE,
+        _created(item, now),
+        _labels(spec.get("selector")),
     ]
+
+
+def _storage_class(item: JsonObject, now: float) -> list[Any]:
+    default = (item["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+    return [
+        f"{_name(item)} (default)" if default else _name(item),
+        item.get("provisioner", ""),
+        item.get("reclaimPolicy", "Delete"),
+        item.get("volumeBindingMode", "Immediate"),
+        bool(item.get("allowVolumeExpansion")),
+        _created(item, now),
+    ]
+
+
+def _account(item: JsonObject, now: float) -> list[Any]:
+    return [_name(item), _created(item, now)]
+
+
+def _columns(*names: str) -> tuple[Column, ...]:
+    """`+Name` shows with `-o wide` only; `Name:type` is no string."""
+    columns = []
+    for text in names:
+        name, _, type_ = text.removeprefix("+").partition(":")
+        format_ = "name" if name == "Name" else ""
+        columns.append(Column(name, type_ or "string", format_, priority=int(text[0] == "+")))
     return tuple(columns)
 
 
@@ -279,6 +337,14 @@ _VOLUME = (
     "Name Capacity Access_Modes Reclaim_Policy Status Claim StorageClass VolumeAttributesClass Reason Age +VolumeMode"
 )
 _CLAIM = "Name Status Volume Capacity Access_Modes StorageClass VolumeAttributesClass Age +VolumeMode"
+_WORKLOAD = "Age +Containers +Images +Selector"
+_DEPLOYMENT = f"Name Ready Up-to-date Available {_WORKLOAD}"
+_DAEMON_SET = (
+    "Name Desired:integer Current:integer Ready:integer Up-to-date:integer Available:integer Node_Selector " + _WORKLOAD
+)
+_SERVICE = "Name Type Cluster-IP External-IP Port(s) Age +Selector"
+_STORAGE_CLASS = "Name Provisioner ReclaimPolicy VolumeBindingMode AllowVolumeExpansion Age"
+_WEBHOOKS = "Name Webhooks:integer Age"
 _EVENT = "Last_Seen Type Reason Object +Subobject +Source Message +First_Seen +Count +Name"
 
 
@@ -296,7 +362,12 @@ BUILTIN_TABLES: dict[tuple[str, str], tuple[tuple[Column, ...], Cells]] = {
     ("", "Secret"): (_split("Name Type Data Age"), _secret),
     ("", "ConfigMap"): (_split("Name Data Age"), _config_map),
     ("", "Namespace"): (_split("Name Status Age"), _namespace),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): (_split("Name Created_At"), _definition),
-    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): (_split("Name Webhooks Age"), _webhook),
-    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): (_split("Name Webhooks Age"), _webhook),
+    ("", "ServiceAccount"): (_split("Name Age"), _account),
+    ("", "Service"): (_split(_SERVICE), _service),
+    ("apps", "Deployment"): (_split(_DEPLOYMENT), _deployment),
+    ("apps", "DaemonSet"): (_split(_DAEMON_SET), _daemon_set),
+    ("storage.k8s.io", "StorageClass"): (_split(_STORAGE_CLASS), _storage_class),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): (_split("Name Created_At:date"), _definition),
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): (_split(_WEBHOOKS), _webhook),
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): (_split(_WEBHOOKS), _webhook),
 }

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from cachecore.errors import Invalid
+from cachecore.errors import ApiError, Invalid
 from cachesim.apiserver.http.content import JSON, YAML, MediaType, encode, encode_yaml, parse_media_types
 from cachesim.apiserver.http.tables import Printer, TableRequest, partial, partial_list
 from cachesim.apiserver.resources import JsonObject, ResourceType
 
 _META_GROUP = "meta.k8s.io"
+_PARTIAL = "PartialObjectMetadata"
 
 
 class Form(enum.Enum):
@@ -27,6 +28,8 @@ class Negotiated(msgspec.Struct, frozen=True):
     form: Form = Form.OBJECT
     version: str = "v1"
     yaml: bool = False
+    # Of metadata alone: who asks for those of a list gets no single one, and the other way round.
+    list_form: bool = False
 
     @property
     def media_type(self) -> str:
@@ -45,9 +48,11 @@ def negotiate(accept: str) -> Negotiated:
         found = _served(alternative)
         if found is not None:
             return found
-    raise Invalid(
-        f"only the following media types are accepted: {JSON}, {YAML}", status_code=406, reason="NotAcceptable"
-    )
+    raise _not_acceptable(f"only the following media types are accepted: {JSON}, {YAML}")
+
+
+def _not_acceptable(message: str) -> ApiError:
+    return Invalid(message, status_code=406, reason="NotAcceptable")
 
 
 def _served(alternative: MediaType) -> Negotiated | None:
@@ -63,7 +68,9 @@ def _served(alternative: MediaType) -> Negotiated | None:
         return None
     if form == "Table":
         return Negotiated(Form.TABLE, version)
-    return Negotiated(Form.PARTIAL, version) if form.startswith("PartialObjectMetadata") else None
+    if form in (_PARTIAL, f"{_PARTIAL}List"):
+        return Negotiated(Form.PARTIAL, version, list_form=form.endswith("List"))
+    return None
 
 
 class Presenter:
@@ -79,14 +86,24 @@ class Presenter:
     def of_list(self, content: JsonObject) -> JsonObject:
         if self._printer is not None:
             return self._printer.of_list(content)
-        return partial_list(content, self.negotiated.version) if self._partial else content
+        if not self._partial:
+            return content
+        if not self.negotiated.list_form:
+            raise _not_acceptable(f"you requested {_PARTIAL}, but the requested object is a list ({content['kind']})")
+        return partial_list(content, self.negotiated.version)
 
     def of_object(self, item: JsonObject, *, with_columns: bool = True) -> JsonObject:
         if item.get("kind") == "Status" and item.get("apiVersion") == "v1":
             return item
         if self._printer is not None:
             return self._printer.of_object(item, with_columns=with_columns)
-        return partial(item, self.negotiated.version) if self._partial else item
+        if not self._partial:
+            return item
+        if self.negotiated.list_form:
+            raise _not_acceptable(
+                f"you requested {_PARTIAL}List, but the requested object is not a list ({item.get('kind')})"
+            )
+        return partial(item, self.negotiated.version)
 
     @property
     def _partial(self) -> bool:

@@ -10,10 +10,13 @@ import msgspec
 
 from cachecore.errors import InvalidInput
 from cachecore.timestamps import parse_timestamp
+from cachesim.apiserver.errors import bad_request, quote
 from cachesim.apiserver.http.columns import BUILTIN_TABLES, Cells, Column, age
 from cachesim.apiserver.http.jsonpath import find
 from cachesim.apiserver.resources import JsonObject, PrinterColumn, ResourceType
 
+_INCLUDES = ("", "Metadata", "Object", "None")
+_CHOICES = [f"'{include}'" for include in _INCLUDES if include]
 _NAME = Column("Name", "string", "name", "Name must be unique within a namespace.")
 _AGE = Column("Age", "date", "", "When the object was created.")
 
@@ -29,6 +32,9 @@ class Printer:
     """Turns the objects of one kind into rows."""
 
     def __init__(self, resource_type: ResourceType, request: TableRequest, now: Callable[[], float]) -> None:
+        if request.include not in _INCLUDES:
+            fault = f"includeObject: Invalid value: {quote(request.include)}: must be {', '.join(_CHOICES)}, or empty"
+            raise bad_request(f"Unable to convert to Table as requested: {fault}")
         self._request = request
         self._now = now
         self._columns, self._cells = _layout(resource_type)
@@ -83,10 +89,14 @@ def _layout(resource_type: ResourceType) -> tuple[tuple[Column, ...], Cells]:
     if not resource_type.printer_columns:
         return (_NAME, _AGE), _name_and_age
     columns = tuple(
-        Column(column.name, column.type, column.format, column.description, column.priority)
+        Column(column.name, column.type, column.format, column.description or _described(column), column.priority)
         for column in resource_type.printer_columns
     )
     return (_NAME, *columns), functools.partial(_printed, resource_type.printer_columns)
+
+
+def _described(column: PrinterColumn) -> str:
+    return f"Custom resource definition column (in JSONPath format): {column.json_path}"
 
 
 def _name_and_age(item: JsonObject, now: float) -> list[Any]:
