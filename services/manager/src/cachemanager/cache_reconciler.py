@@ -201,7 +201,7 @@ class CacheReconciler:
         going = deletion_blockers is not None
         placement = self._still_there(cache) if going else self._placements.placement(cache)
         copies = [
-            NodeCopy(node=node, ready=self._fleet.nodes[node].ready, report=self._fleet.report(key, node))
+            NodeCopy(node=node, ready=self._fleet.ready(node), report=self._fleet.report(key, node))
             for node in placement.nodes
             if node in self._fleet.nodes
         ]
@@ -232,7 +232,7 @@ class CacheReconciler:
         status = cache_status(cache.status, observation, self._runtime.now())
         if status == cache.status:
             return Result()
-        wait_seconds = self._wait_seconds(identity)
+        wait_seconds = self._wait_seconds(identity, fewer_or_more=_total(cache.status) != _total(status))
         if wait_seconds > 0 and settled_the_same(cache.status, status):
             return Result(requeue_after_seconds=wait_seconds)
         updated: AnyCache = msgspec.structs.replace(cache, status=status)
@@ -245,16 +245,14 @@ class CacheReconciler:
         self._tell(written, cache.status, status)
         return Result()
 
-    def _wait_seconds(self, identity: CacheId) -> float:
+    def _wait_seconds(self, identity: CacheId, *, fewer_or_more: bool) -> float:
         last = self._written_at_seconds.get(identity)
         if last is None:
             return 0.0
         caches = len(self._fleet.caches)
-        interval = max(
-            self._options.progress_interval_seconds,
-            caches / _PROGRESS_WRITES_PER_SECOND,
-            caches * len(self._fleet.nodes) / _PROGRESS_COPIES_PER_SECOND,
-        )
+        interval = max(self._options.progress_interval_seconds, caches / _PROGRESS_WRITES_PER_SECOND)
+        if not fewer_or_more:
+            interval = max(interval, caches * len(self._fleet.nodes) / _PROGRESS_COPIES_PER_SECOND)
         return last + interval - self._runtime.monotonic()
 
     def _tell(self, cache: AnyCache, old: LocalModelCacheStatus, new: LocalModelCacheStatus) -> None:
@@ -264,3 +262,7 @@ class CacheReconciler:
             if condition is not None and became_true:
                 reason = "Ready" if condition_type == READY else condition.reason
                 self._events.record(cache, type=event_type, reason=reason, message=condition.message)
+
+
+def _total(status: LocalModelCacheStatus) -> int:
+    return status.copies.total if status.copies is not None else 0

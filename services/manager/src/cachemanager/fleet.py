@@ -6,6 +6,7 @@ that node's models, and a reconcile of one cache only at that cache's nodes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -46,6 +47,9 @@ class Fleet:
         self.deleting: dict[CacheId, None] = {}
         self._tolerated = tolerated_taint_keys
         self._refusals: dict[str, str] = {}
+        # What every look at a cache asks of each of its nodes.
+        self._ready: dict[str, bool] = {}
+        self._believed: dict[str, LocalModelNode] = {}
         self._groups_of: dict[str, tuple[str, ...]] = {}
         self._members: dict[str, dict[str, None]] = {}
         self._caches_by_group: dict[str, dict[CacheId, None]] = {}
@@ -62,11 +66,14 @@ class Fleet:
         if node is None:
             self.nodes.pop(name, None)
             self._refusals.pop(name, None)
+            self._ready.pop(name, None)
             self._set_groups(name, ())
         else:
             self.nodes[name] = node
             self._refusals[name] = refusal(node, self._tolerated)
+            self._ready[name] = node.ready
             self._set_groups(name, tuple(one for one in sorted(self.groups) if group_selects(self.groups[one], node)))
+        self._set_believed(name)
         groups = self._groups_of.get(name, ())
         touched = Touched()
         same_node = old is not None and node is not None and old.uid == node.uid
@@ -136,6 +143,7 @@ class Fleet:
             self.local_nodes.pop(name, None)
         else:
             self.local_nodes[name] = local
+        self._set_believed(name)
         touched = Touched()
         self._put_entries(name, old, local, touched)
         self._put_reports(name, old, local, touched)
@@ -180,15 +188,16 @@ class Fleet:
 
     def believed(self, node: str) -> LocalModelNode | None:
         """The node's LocalModelNode, if it is of the node's present incarnation: only then is its status believed."""
-        local, present = self.local_nodes.get(node), self.nodes.get(node)
-        if local is None or present is None or not is_owned(local, present):
-            return None
-        return local
+        return self._believed.get(node)
+
+    def ready(self, node: str) -> bool:
+        """Whether the node is there, and ready."""
+        return self._ready.get(node, False)
 
     def report(self, key: str, node: str) -> ModelCopyStatus | None:
         """What the agent says of its copy, if it is believed."""
         report = self._reports.get(key, {}).get(node)
-        return report if report is not None and self.believed(node) is not None else None
+        return report if report is not None and node in self._believed else None
 
     def reporting_nodes(self, key: str) -> list[str]:
         return sorted(self._reports.get(key, {}))
@@ -212,13 +221,13 @@ class Fleet:
 
     def candidates(self, cache: AnyCache) -> Iterator[Candidate]:
         """Every node of the cache's groups on which it fits, sorted."""
-        nodes: dict[str, None] = {}
-        for group in cache.spec.node_groups:
-            nodes.update(self._members.get(group, {}))
+        groups = self._fitting_groups(cache)
+        nodes: dict[str, str] = {}
+        for group in reversed(groups):
+            # Of several, the first of the cache's groups counts.
+            nodes.update(dict.fromkeys(self._members.get(group, ()), group))
         for node in sorted(nodes):
-            candidate = self.candidate(cache, node)
-            if candidate is not None:
-                yield candidate
+            yield self._candidate(cache, node, nodes[node])
 
     def never_fitting(self, cache: AnyCache) -> list[str]:
         """The nodes of the cache's groups on which it can never fit, sorted."""
@@ -229,13 +238,19 @@ class Fleet:
         for group in cache.spec.node_groups:
             if group in self.groups and limit_bytes(self.groups[group]) < size:
                 nodes.update(self._members.get(group, {}))
-        return sorted(node for node in nodes if not self._fitting_group(cache, node))
+        fitting = self._fitting_groups(cache)
+        return sorted(node for node in nodes if not self._group_among(fitting, node))
 
     def candidate(self, cache: AnyCache, node: str) -> Candidate | None:
         """The node as a place for the cache; None when it is in none of its groups, or the cache can never fit."""
-        group = self._fitting_group(cache, node)
-        if not group:
-            return None
+        group = self._group_among(self._fitting_groups(cache), node)
+        return self._candidate(cache, node, group) if group else None
+
+    def _candidate(self, cache: AnyCache, node: str, group: str) -> Candidate:
+        refused = self._refusals.get(node, "")
+        if cache.spec.copies is None and not refused:
+            # It belongs there whatever else is true of it: a fleet has many of these, and looks at all of them.
+            return _willing(node, group)
         key = cache_key(cache)
         entry = self._entries.get(cache_id(cache), {}).get(node)
         candidate = Candidate(
@@ -243,7 +258,7 @@ class Fleet:
             group=group,
             demanded=self.demand.on_node(cache, key, node),
             assigned=entry is not None and entry.source_model_uri == cache.spec.source_model_uri,
-            refused=self._refusals.get(node, ""),
+            refused=refused,
         )
         if cache.spec.copies is None:
             return candidate
@@ -255,14 +270,14 @@ class Fleet:
             free_bytes=self._limit(node, group) - self._entry_bytes.get(node, 0),
         )
 
-    def _fitting_group(self, cache: AnyCache, node: str) -> str:
-        of_node = self._groups_of.get(node, ())
+    def _fitting_groups(self, cache: AnyCache) -> list[str]:
         size = bytes_or_none(cache.spec.model_size)
-        if size is None:
-            return ""
-        return next(
-            (one for one in cache.spec.node_groups if one in of_node and size <= limit_bytes(self.groups[one])), ""
-        )
+        present = (one for one in cache.spec.node_groups if one in self.groups)
+        return [] if size is None else [one for one in present if size <= limit_bytes(self.groups[one])]
+
+    def _group_among(self, groups: list[str], node: str) -> str:
+        of_node = self._groups_of.get(node, ())
+        return next((one for one in groups if one in of_node), "")
 
     def _wanted_count(self, cache: AnyCache) -> int:
         if cache.spec.copies is not None:
@@ -276,6 +291,13 @@ class Fleet:
         return min(limit, reported) if reported > 0 else limit
 
     # Indexes.
+
+    def _set_believed(self, name: str) -> None:
+        local, node = self.local_nodes.get(name), self.nodes.get(name)
+        if local is not None and node is not None and is_owned(local, node):
+            self._believed[name] = local
+        else:
+            self._believed.pop(name, None)
 
     def _set_groups(self, node: str, groups: tuple[str, ...]) -> None:
         for group in self._groups_of.get(node, ()):
@@ -340,6 +362,11 @@ class Fleet:
 def is_owned(local: LocalModelNode, node: Node) -> bool:
     """Whether the LocalModelNode is of this incarnation of the node."""
     return any(one.kind == "Node" and one.uid == node.uid for one in local.metadata.owner_references)
+
+
+@functools.lru_cache(maxsize=16384)
+def _willing(node: str, group: str) -> Candidate:
+    return Candidate(node=node, group=group)
 
 
 def _entry_id(entry: LocalModelInfo) -> CacheId:

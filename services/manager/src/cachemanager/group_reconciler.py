@@ -57,7 +57,7 @@ class GroupReconciler:
         local = self._fleet.believed(node)
         return MemberNode(
             node=node,
-            ready=self._fleet.nodes[node].ready,
+            ready=self._fleet.ready(node),
             storage=local.status.storage if local is not None else None,
         )
 
