@@ -68,10 +68,19 @@ def test_legacy_discovery_names_groups_and_resources(visit: Visitor) -> None:
     assert "localmodelcaches/status" in [resource["name"] for resource in resources["resources"]]
 
 
-@pytest.mark.parametrize("path", ["/apis/none", "/apis/none/v1", "/api/v1/nothing", "/nothing", "/openapi/v3/none"])
+@pytest.mark.parametrize("path", ["/apis/none", "/apis/none/v1", "/api/v1/nothing", "/openapi/v3/none"])
 def test_what_is_not_there_is_a_404_with_a_status(visit: Visitor, path: str) -> None:
     code, status = fetch(visit, path)
     assert (code, status["kind"], status["reason"]) == (404, "Status", "NotFound")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/apis/none/v1/nothing", "/apis/serving.kserve.io/v1/nothing"])
+def test_where_nobody_listens_is_a_404_in_plain_text(visit: Visitor, path: str) -> None:
+    async def test(_: ApiServer, session: aiohttp.ClientSession) -> tuple[int, str]:
+        async with session.get(path) as response:
+            return response.status, await response.text()
+
+    assert visit(test) == (404, "404 page not found\n")
 
 
 def test_the_patch_of_a_kind_tells_that_fields_are_validated(visit: Visitor) -> None:

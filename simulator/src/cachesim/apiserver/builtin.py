@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cachesim.apiserver.left_out import KINDS
 from cachesim.apiserver.resources import PrinterColumn, ResourceRegistry, ResourceType
 
 _STATUS = ("status",)
@@ -272,6 +273,15 @@ BUILTIN_TYPES: tuple[ResourceType, ...] = (
     MUTATING_WEBHOOK,
     VALIDATING_WEBHOOK,
     CUSTOM_RESOURCE_DEFINITION,
+)
+# Those that a real server has without any definition.
+BUILTIN_GROUPS = frozenset(
+    {
+        *KINDS,
+        *(resource_type.group for resource_type in BUILTIN_TYPES),
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+    }
 )
 
 

@@ -11,6 +11,7 @@ from cachesim.apiserver.builtin_rules import builtin_rules
 from cachesim.apiserver.cel import RuleError
 from cachesim.apiserver.context import KindRules
 from cachesim.apiserver.errors import FieldError, invalid, required
+from cachesim.apiserver.left_out import refuse_definition
 from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject, PrinterColumn, ResourceRegistry, ResourceType
 from cachesim.apiserver.rules import SchemaRules
@@ -105,6 +106,7 @@ class DefinitionRules:
         spec = item.get("spec") or {}
         if previous is not None and previous["spec"] is spec:
             return []
+        refuse_definition(item)
         errors = [required(f"spec.{field}") for field in ("group", "names", "scope", "versions") if not spec.get(field)]
         if errors:
             return errors

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from cachesim.apiserver.errors import resource_not_found
+from cachesim.apiserver.left_out import refuse_kind
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -96,9 +97,10 @@ class ResourceRegistry:
         return self.find_kind(group, version, kind)
 
     def lookup(self, group: str, version: str, plural: str) -> ResourceType:
-        """Raises NotFound, worded as the real server words an unknown path."""
+        """Raises NotFound, worded as the real server words an unknown path; a 501 for what is left out here."""
         found = self.find(group, version, plural)
         if found is None:
+            refuse_kind(group, plural)
             raise resource_not_found()
         return found
 

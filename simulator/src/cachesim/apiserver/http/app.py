@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cachecore.errors import ApiError, TooManyRequests
+from cachecore.errors import ApiError, NotFound, TooManyRequests
+from cachesim.apiserver.builtin import BUILTIN_GROUPS
 from cachesim.apiserver.errors import bad_request, resource_not_found, status_body
 from cachesim.apiserver.http.content import JSON, check_size, decode_object, encode, parse_media_types
 from cachesim.apiserver.http.discovery import Discovery
@@ -19,6 +20,7 @@ from cachesim.apiserver.http.openapi import OpenApi
 from cachesim.apiserver.http.reviews import Authenticator, answer_review, review_kind
 from cachesim.apiserver.http.targets import Target, parse_target
 from cachesim.apiserver.http.verbs import Caller, ObjectVerbs, flag, number
+from cachesim.apiserver.left_out import not_implemented, refuse_path
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.server import ApiServer
 
@@ -39,7 +41,6 @@ _VERSION = {
     "compiler": "cpython",
     "platform": "linux/amd64",
 }
-_NOT_SERVED = frozenset({"exec", "attach", "portforward", "proxy", "ephemeralcontainers", "resize", "scale", "token"})
 
 
 class PodLogs(Protocol):
@@ -146,18 +147,25 @@ class Front:
     async def _objects(self, request: Request) -> Response:
         user = self._authenticator.user(request.headers.get("authorization", ""))
         caller = Caller(user, request.headers.get("user-agent", ""))
+        if "impersonate-user" in request.headers:
+            raise not_implemented("impersonation")
         body = await _body(request)
         review = await self._review(request, caller, body)
         if review is not None:
             return review
         path = request.scope["path"]
-        self._refuse_unserved(path)
         log_path = path.removesuffix("/log")
         if path != log_path and request.method == "GET":
             target = parse_target(self._server.registry, log_path)
             if (target.resource_type.group, target.resource_type.plural) == ("", "pods") and target.name:
                 return await self._log(request, target)
-        return await self._verbs.answer(request, parse_target(self._server.registry, path), caller, body)
+        try:
+            target = parse_target(self._server.registry, path)
+        except NotFound:
+            if _has_handler(path):
+                raise
+            return _unknown_path()
+        return await self._verbs.answer(request, target, caller, body)
 
     async def _review(self, request: Request, caller: Caller, body: bytes) -> Response | None:
         parts = request.scope["path"].strip("/").split("/")
@@ -169,14 +177,9 @@ class Front:
         given = decode_object(body, request.headers.get("content-type", ""))
         return _json(answer_review(kind, given, caller.user, self._authenticator), status_code=201)
 
-    def _refuse_unserved(self, path: str) -> None:
-        parts = path.strip("/").split("/")
-        if len(parts) >= 6 and parts[-1] in _NOT_SERVED:
-            raise ApiError(f"this server has no {parts[-1]} subresource", status_code=501, reason="NotImplemented")
-
     async def _log(self, request: Request, target: Target) -> Response:
         if self._pod_logs is None:
-            raise ApiError("this server has no nodes that keep logs", status_code=501, reason="NotImplemented")
+            raise not_implemented("pods/log, for want of nodes that keep them")
         query = request.query_params
         pod = await self._server.get(target.resource_type, target.name, target.namespace)
         pieces = self._pod_logs.read(
@@ -244,8 +247,23 @@ def _failure(error: ApiError) -> Response:
     return response
 
 
-async def _no_such_path(_request: Request, _error: Exception) -> Response:
-    return _failure(resource_not_found())
+async def _no_such_path(request: Request, _error: Exception) -> Response:
+    try:
+        refuse_path(request.url.path)
+    except ApiError as error:
+        return _failure(error)
+    return _unknown_path()
+
+
+def _has_handler(path: str) -> bool:
+    """Whether a part of the real server listens there: groups that definitions make are found one kind at a time."""
+    root, group, *_ = (*path.strip("/").split("/"), "")
+    return root == "api" or group in BUILTIN_GROUPS
+
+
+def _unknown_path() -> Response:
+    """What the real server says where no part of it listens: of all its answers this one is no Status."""
+    return PlainTextResponse("404 page not found\n", status_code=404)
 
 
 async def _no_such_method(_request: Request, _error: Exception) -> Response:

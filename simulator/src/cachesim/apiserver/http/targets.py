@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import msgspec
 
 from cachesim.apiserver.errors import resource_not_found
+from cachesim.apiserver.left_out import not_implemented, refuse_kind
 from cachesim.apiserver.resources import ResourceRegistry, ResourceType
 
 # Below /namespaces/<name>/ everything is a resource of that namespace, but for these of the Namespace itself.
@@ -31,13 +32,18 @@ def parse_target(registry: ResourceRegistry, raw_path: str) -> Target:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         raise resource_not_found()
+    if rest[0] == "watch":
+        raise not_implemented("/watch/ paths: watch=true in the query means the same")
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 3 and not (len(rest) == 3 and rest[2] in _NAMESPACE_SUBRESOURCES):
         namespace, rest = rest[1], rest[2:]
-    if len(rest) > 3 or not all(rest):
-        raise resource_not_found()
     resource_type = registry.lookup(group, version, rest[0])
     name, subresource = (*rest[1:], "", "")[:2]
+    refuse_kind(group, f"{resource_type.plural}/{subresource}")
+    if len(rest) > 3 or not all(rest):
+        raise resource_not_found()
+    if subresource and subresource not in (*resource_type.subresources, "log"):
+        raise resource_not_found()
     if resource_type.namespaced and name and not namespace:
         raise resource_not_found()
     if namespace and not resource_type.namespaced:
