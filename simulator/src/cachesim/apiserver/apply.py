@@ -7,7 +7,7 @@ from typing import Any
 from cachecore.errors import ApiError, Conflict
 from cachesim.apiserver.bodies import typed_body
 from cachesim.apiserver.context import Context
-from cachesim.apiserver.errors import bad_request, conflict, quote, with_details
+from cachesim.apiserver.errors import conflict, quote, with_details
 from cachesim.apiserver.fieldsets import FieldSet, Path, compare, display, is_keyed, item_key, leaves, value_key
 from cachesim.apiserver.managed import ManagedFields, Manager, Owners, trackable, with_owners
 from cachesim.apiserver.options import Answer, WriteOptions
@@ -67,8 +67,6 @@ class Applier:
         options: WriteOptions,
     ) -> JsonObject:
         body = typed_body(resource_type, body)
-        if (body.get("metadata") or {}).get("managedFields"):
-            raise bad_request("metadata.managedFields must be nil")
         configuration = {**body, "metadata": body.get("metadata") or {}}
         shape = self._managed.shape(resource_type)
         manager = Manager(options.field_manager, "Apply", subresource, resource_type.api_version)

@@ -44,28 +44,44 @@ def leaves(value: Any, shape: Shape) -> FieldSet:
     return found
 
 
-def _collect(value: Any, shape: Shape, path: Path, found: FieldSet) -> None:
+def _collect(value: Any, shape: Shape, path: Path, found: FieldSet, *, whole: bool = False) -> None:
+    """`whole`: the objects and lists around the leaves are members as well, as they are of what an update adds."""
     if isinstance(value, dict) and value and not shape.atomic:
-        for field, inner in value.items():
-            _collect(inner, shape.child(field), (*path, "f:" + field), found)
+        inner_values = {"f:" + field: (inner, shape.child(field)) for field, inner in value.items()}
     elif is_keyed(value, shape) and value:
         inside = shape.item()
         for item in value:
-            here = (*path, item_key(item, shape))
-            found[here] = None
-            for field, inner in item.items():
-                _collect(inner, inside.child(field), (*here, "f:" + field), found)
+            _collect_item(item, inside, (*path, item_key(item, shape)), found, whole=whole)
+        inner_values = {}
     elif shape.is_set and isinstance(value, list) and value:
         for each in value:
             found[(*path, value_key(each))] = None
-    elif path:
+        inner_values = {}
+    else:
+        if path:
+            found[path] = None
+        return
+    if whole and path:
         found[path] = None
+    for element, (inner, inner_shape) in inner_values.items():
+        _collect(inner, inner_shape, (*path, element), found, whole=whole)
+
+
+def _collect_item(item: Any, shape: Shape, path: Path, found: FieldSet, *, whole: bool) -> None:
+    """One item of a list; it is a member beside its fields."""
+    found[path] = None
+    if isinstance(item, dict):
+        for field, inner in item.items():
+            _collect(inner, shape.child(field), (*path, "f:" + field), found, whole=whole)
 
 
 def compare(old: Any, new: Any, shape: Shape) -> Difference:
     """What differs; shared structure is skipped."""
     difference = Difference({}, {})
     _compare(old, new, shape, (), difference)
+    for paths in (difference.changed, difference.removed):
+        # Every object has it, so that nobody owns it as a whole.
+        paths.pop(("f:metadata",), None)
     return difference
 
 
@@ -83,21 +99,21 @@ def _compare(old: Any, new: Any, shape: Shape, path: Path, into: Difference) -> 
             {value_key(each): each for each in old}, {value_key(each): each for each in new}, shape, path, into
         )
     elif old != new:
-        _collect(new, shape, path, into.changed)
+        _collect(new, shape, path, into.changed, whole=True)
 
 
 def _compare_fields(old: JsonObject, new: JsonObject, shape: Shape, path: Path, into: Difference) -> None:
     for field, value in new.items():
         here = (*path, "f:" + field)
         if field not in old:
-            _collect(value, shape.child(field), here, into.changed)
+            _collect(value, shape.child(field), here, into.changed, whole=True)
         elif old[field] is not value:
             _compare(old[field], value, shape.child(field), here, into)
     for field, value in old.items():
         if field not in new:
             here = (*path, "f:" + field)
             into.removed[here] = None
-            _collect(value, shape.child(field), here, into.removed)
+            _collect(value, shape.child(field), here, into.removed, whole=True)
 
 
 def _compare_members(before: dict[str, Any], after: dict[str, Any], shape: Shape, path: Path, into: Difference) -> None:
@@ -105,23 +121,16 @@ def _compare_members(before: dict[str, Any], after: dict[str, Any], shape: Shape
     for key, item in after.items():
         here = (*path, key)
         if key not in before:
-            into.changed[here] = None
-            if isinstance(item, dict):
-                for field, value in item.items():
-                    _collect(value, inside.child(field), (*here, "f:" + field), into.changed)
+            _collect_item(item, inside, here, into.changed, whole=True)
         elif isinstance(item, dict):
             _compare_fields(before[key], item, inside, here, into)
     for key, item in before.items():
         if key not in after:
-            here = (*path, key)
-            into.removed[here] = None
-            if isinstance(item, dict):
-                for field, value in item.items():
-                    _collect(value, inside.child(field), (*here, "f:" + field), into.removed)
+            _collect_item(item, inside, (*path, key), into.removed, whole=True)
 
 
 def to_fields_v1(paths: FieldSet) -> JsonObject:
-    """The nested wire form; "." marks an item that is itself a member beside its fields."""
+    """The nested wire form; "." marks what is itself a member beside its fields."""
     root: JsonObject = {}
     for path in sorted(paths):
         node = root

@@ -73,6 +73,9 @@ class ManagedFields:
             attempt.subresource,
             attempt.resource_type.api_version,
         )
+        if previous["metadata"].get("managedFields") and not item["metadata"].get("managedFields"):
+            # Somebody has just cleared them.
+            previous = {**previous, "metadata": {}}
         owners: Owners = {}
         touched = {**difference.changed, **difference.removed}
         own: FieldSet = {}

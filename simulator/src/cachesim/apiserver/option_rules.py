@@ -64,6 +64,8 @@ def check_write_options(kind: str, options: WriteOptions) -> None:
     errors: list[FieldError] = []
     if len(options.field_manager.encode()) > _LONGEST_MANAGER:
         errors.append(too_long("fieldManager", _LONGEST_MANAGER))
+    elif not options.field_manager.isprintable():
+        errors.append(invalid("fieldManager", options.field_manager, "should only contain printable characters"))
     if options.field_validation not in _FIELD_VALIDATIONS:
         errors.append(unsupported("fieldValidation", options.field_validation, _FIELD_VALIDATIONS))
     if errors:

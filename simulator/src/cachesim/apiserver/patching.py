@@ -75,6 +75,8 @@ class Patcher:
             raise bad_request("error decoding YAML: the body is not an object")
         if not options.field_manager:
             raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
+        if (body.get("metadata") or {}).get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
         try:
             return await self._applier.modify(resource_type, name, namespace, subresource, body, options)
         except NotFound:

@@ -238,6 +238,9 @@ class Writer:
         """The candidate, decoded, with what this (sub)resource may not write taken from the stored object."""
         given = candidate.get("metadata") or {}
         metadata = carry_over(given, current["metadata"])
+        if given.get("managedFields") == [{}]:
+            # The one thing that a client may do to them: forget them all.
+            metadata = {key: value for key, value in metadata.items() if key != "managedFields"}
         if keeps_owners and "managedFields" in given:
             metadata = {**metadata, "managedFields": given["managedFields"]}
         if subresource == "status":
