@@ -18,13 +18,16 @@ from cachesim.controlplane import KubeControlPlane
 from cachesim.host.service_process import ServiceFailed, ServiceProcess
 from managerscale import cluster, objects
 from managerscale.agents import FakeAgents
-from managerscale.audit import AuditLog, Writes
+from managerscale.audit import AuditLog
 from managerscale.checking import list_all, lost_updates
 from managerscale.processes import cpu_seconds, peak_rss_bytes, running_manager
 from managerscale.results import Phase, Result
 
 _LOOK_SECONDS = 0.1
 _TELL_SECONDS = 5.0
+_REST_SECONDS = 3.0
+# The storage of a group is told every five seconds at most, and a second after the news.
+_LAST_WORD_SECONDS = 7.0
 _NEW_VERSION = "1.1.0"
 
 
@@ -74,21 +77,32 @@ class Bench:
 
     async def measure(self, manager: ServiceProcess) -> Result:
         """Everything, up to the first thing that did not come to be in time."""
+        result = await self._first(manager)
+        if result.ready:
+            result = await self._idle(result, manager)
+            result = await self._changes(result, manager)
+        return await self._ended(result, manager)
+
+    async def _first(self, manager: ServiceProcess) -> Result:
+        """All models at once, on nodes that have none."""
         nodes, models = self._options.nodes, self._options.models
-        result = Result(nodes=nodes, models=models)
-        if not await self._until(lambda: self._agents.holding(0) == nodes, "agents report"):
-            return await self._ended(result, manager)
-        self._say(f"creating {models} models")
-        server_before = cpu_seconds(self._plane.part(cluster.API_SERVER).pid)
-        start = _now()
-        await cluster.each(range(models), lambda number: self._client.create(objects.model(number)))
-        ready = await self._until(lambda: self._all_hold(nodes, models), "models are ready everywhere")
+        server = self._plane.part(cluster.API_SERVER)
+        ready = await self._until(lambda: self._agents.holding(0) == nodes, "agents report")
+        start, server_before = _now(), cpu_seconds(server.pid)
+        if ready:
+            # The manager may be a moment behind the agents; models come into a cluster that is at rest.
+            await self._quiet(min(_REST_SECONDS, self._options.quiet_seconds))
+            self._say(f"creating {models} models")
+            start, server_before = _now(), cpu_seconds(server.pid)
+            await cluster.each(range(models), lambda number: self._client.create(objects.model(number)))
+            ready = await self._until(lambda: self._all_hold(nodes, models), "models are ready everywhere")
         seconds = _now() - start
         if ready:
-            await self._quiet()
+            await self._quiet(max(_LAST_WORD_SECONDS, self._options.quiet_seconds))
         writes = self._audit.read()
-        result = msgspec.structs.replace(
-            result,
+        return Result(
+            nodes=nodes,
+            models=models,
             ready=ready,
             seconds_to_ready=round(seconds, 1) if ready else None,
             writes=dict(sorted(writes.by_kind.items())),
@@ -96,12 +110,8 @@ class Bench:
             conflicts=writes.conflicts,
             refused=writes.refused,
             manager_cpu_seconds=round(cpu_seconds(manager.pid), 2),
-            api_server_cpu_seconds=round(cpu_seconds(self._plane.part(cluster.API_SERVER).pid) - server_before, 1),
+            api_server_cpu_seconds=round(cpu_seconds(server.pid) - server_before, 1),
         )
-        if ready:
-            result = await self._idle(result, manager)
-            result = await self._changes(result, manager)
-        return await self._ended(result, manager)
 
     async def _idle(self, result: Result, manager: ServiceProcess) -> Result:
         seconds = self._options.idle_seconds
@@ -153,7 +163,7 @@ class Bench:
         ready = await self._until(done, "the change is everywhere")
         seconds = _now() - start
         if ready:
-            await self._quiet()
+            await self._quiet(self._options.quiet_seconds)
         writes = self._audit.read().since(before)
         return Phase(
             ready=ready,
@@ -217,16 +227,15 @@ class Bench:
             f"the manager, {writes.conflicts} conflicts"
         )
 
-    async def _quiet(self) -> Writes:
-        """Wait until the manager has stopped writing."""
+    async def _quiet(self, quiet_seconds: float) -> None:
+        """Wait until the manager has written nothing for so long."""
         writes, since = self._audit.read(), _now()
         deadline = since + self._options.timeout_seconds
-        while _now() - since < self._options.quiet_seconds and _now() < deadline:
+        while _now() - since < quiet_seconds and _now() < deadline:
             await self._sleep(_LOOK_SECONDS)
             now = self._audit.read()
             if now != writes:
                 writes, since = now, _now()
-        return writes
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
