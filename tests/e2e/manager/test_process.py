@@ -74,9 +74,10 @@ async def arrange(server: ApiServer) -> InMemoryClient:
     await server.create(NAMESPACE, system)
     client = InMemoryClient(server)
     node = await client.create(Node(metadata=ObjectMeta(name="n1")))
-    body = node.metadata
+    # Nobody else takes off the taint that a new node is given.
+    untainted = await client.update(Node(metadata=node.metadata))
     ready = NodeStatus(conditions=(NodeCondition(type="Ready", status="True"),))
-    await client.update_status(Node(metadata=body, status=ready))
+    await client.update_status(Node(metadata=untainted.metadata, status=ready))
     group = {
         "metadata": {"name": "workers"},
         "spec": {
