@@ -24,6 +24,7 @@ from cachecore.resources.serving import (
     Storage,
 )
 from cachecore.testing import VirtualRuntime
+from cachemanager import cache_reconciler
 from cachemanager.chosen import Placements
 from cachemanager.fleet import Fleet
 from cachemanager.manager import Manager
@@ -153,6 +154,33 @@ def test_a_model_that_many_nodes_shall_hold_is_labelled_on_none_of_them(cluster:
         nodes = [await cluster.client.get(Node, f"n{number}") for number in range(3)]
         labels = [label for node in nodes for label in node.metadata.labels if label.startswith(names.DOMAIN)]
         assert labels == [names.node_ready_label(names.storage_key("s3://models/twice"))] * 2
+
+    cluster.run(test)
+
+
+def test_progress_of_many_copies_waits_but_not_the_number_of_nodes(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if there were very many.
+    monkeypatch.setattr(cache_reconciler, "_PROGRESS_COPIES_PER_SECOND", 0.001)
+    key = names.storage_key(URI)
+
+    async def test(cluster: Any) -> None:
+        for node in ("n1", "n2", "n3"):
+            cluster.agents.states[node, key] = CopyState.DOWNLOADING
+            await cluster.add_node(node)
+        await cluster.add_group()
+        await cluster.add_cache()
+        await cluster.settle(60)
+        shown = (await cluster.cache()).status.copies
+        cluster.agents.states[("n1", key)] = CopyState.DOWNLOADED
+        cluster.agents.wake("n1")
+        await cluster.settle(60)
+        assert (await cluster.cache()).status.copies == shown
+        await cluster.client.delete(Node, "n3")
+        await cluster.settle()
+        copies = (await cluster.cache()).status.copies
+        assert (copies.available, copies.total) == (1, 2)
 
     cluster.run(test)
 
