@@ -138,3 +138,26 @@ async def test_a_merge_patch_is_not_forced(api: ContractApi) -> None:
     await applied(api, "ann", color="red")
     with refused(422, "Invalid"):
         await api.merge(WIDGET, "a", {"spec": {"color": "blue"}}, field_manager="bob", force=True)
+
+
+async def test_what_is_applied_says_what_it_is(api: ContractApi) -> None:
+    with refused(400, "BadRequest") as errors:
+        await api.patch(CONFIG_MAP, "a", "application/apply-patch+yaml", {"data": {}}, field_manager="ann")
+    assert errors[0].message.startswith("invalid object type: /, Kind=")
+
+
+async def test_an_applier_may_name_the_uid_that_it_means(api: ContractApi) -> None:
+    created = await api.apply(CONFIG_MAP, "a", {"data": {"x": "1"}}, manager="ann")
+    own = {"metadata": {"uid": created["metadata"]["uid"]}, "data": {"x": "2"}}
+    assert (await api.apply(CONFIG_MAP, "a", own, manager="ann"))["data"] == {"x": "2"}
+    other = {"metadata": {"uid": "6b7c3d2e-0000-4000-8000-000000000000"}, "data": {"x": "3"}}
+    with refused(422, "Invalid") as errors:
+        await api.apply(CONFIG_MAP, "a", other, manager="ann")
+    assert set(causes(errors[0])) == {("metadata.uid", "FieldValueInvalid")}
+
+
+async def test_a_uid_is_of_nothing_that_is_not_there(api: ContractApi) -> None:
+    body = {"metadata": {"uid": "6b7c3d2e-0000-4000-8000-000000000000"}}
+    with refused(409, "Conflict") as errors:
+        await api.apply(CONFIG_MAP, "a", body, manager="ann")
+    assert "uid mismatch" in errors[0].message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from cachecore.errors import ApiError
 from cachesim.apiserver.builtin import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, NAMESPACE
 from cachesim.apiserver.crd import types_of
 from cachesim.apiserver.resources import JsonObject
@@ -72,6 +73,69 @@ async def test_every_field_of_a_schema_has_a_type(api: ContractApi) -> None:
     with refused(422, "Invalid") as errors:
         await api.create(CUSTOM_RESOURCE_DEFINITION, body)
     assert "must not be empty for specified object fields" in errors[0].message
+
+
+LIST = {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}}
+
+
+@pytest.mark.parametrize(
+    "field, fault",
+    [
+        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, "uniqueItems: Forbidden"),
+        ({"type": "object", "$ref": "#/elsewhere"}, "$ref: Forbidden: $ref is not supported"),
+        ({"type": "string", "default": 1}, 'default: Invalid value: "integer"'),
+        ({"type": "string", "pattern": "("}, "pattern: Invalid value"),
+        ({**LIST, "x-kubernetes-list-type": "map"}, "x-kubernetes-list-map-keys: Required value"),
+        ({**LIST, "x-kubernetes-list-type": "set"}, "items.x-kubernetes-map-type: Invalid value"),
+        ({"type": "array"}, "items: Required value"),
+    ],
+)
+async def test_a_schema_that_could_not_be_kept_is_refused(api: ContractApi, field: JsonObject, fault: str) -> None:
+    body: JsonObject = msgspec.json.decode(msgspec.json.encode(gadgets(api)))
+    schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["properties"]["more"] = field
+    with refused(422, "Invalid") as errors:
+        await api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    assert f"properties[spec].properties[more].{fault}" in errors[0].message
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        ({"scope": "Other"}, 'spec.scope: Unsupported value: "Other": supported values: "Cluster", "Namespaced"'),
+        ({"preserveUnknownFields": True}, "spec.preserveUnknownFields: Invalid value: true"),
+        ({"names": {"plural": "things", "kind": "Thing!"}}, 'spec.names.kind: Invalid value: "Thing!"'),
+        ({"group": "contract.k8s.io"}, "metadata.annotations[api-approved.kubernetes.io]: Required value"),
+    ],
+)
+async def test_a_definition_that_makes_no_sense_is_refused(api: ContractApi, change: JsonObject, fault: str) -> None:
+    body = gadgets(api)
+    with refused(422, "Invalid") as errors:
+        await api.create(CUSTOM_RESOURCE_DEFINITION, {**body, "spec": {**body["spec"], **change}})
+    assert fault in errors[0].message
+
+
+async def test_a_changed_schema_holds_for_new_writes(api: ContractApi) -> None:
+    body: JsonObject = msgspec.json.decode(msgspec.json.encode(gadgets(api)))
+    name = body["metadata"]["name"]
+    await api.create(CUSTOM_RESOURCE_DEFINITION, body)
+    await established(api, name)
+    gadget = types_of(body)[0]
+    await api.create(gadget, {"metadata": {"name": "a"}, "spec": {"color": "red"}})
+    color = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/color/enum"
+    operations = [{"op": "replace", "path": color, "value": ["pink"]}]
+    await api.patch(CUSTOM_RESOURCE_DEFINITION, name, "application/json-patch+json", operations)
+
+    async def is_refused() -> bool:
+        answers = [await api.exists(gadget, "a")]
+        try:
+            await api.create(gadget, {"metadata": {"name": "b"}, "spec": {"color": "red"}}, dry_run=True)
+        except ApiError as error:
+            return all(answers) and 'Unsupported value: "red"' in error.message
+        return False
+
+    await api.eventually(is_refused)
+    await api.delete(CUSTOM_RESOURCE_DEFINITION, name)
 
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground"])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from cachesim.apiserver.builtin import CONFIG_MAP, DEPLOYMENT, POD
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.testing import ContractApi, refused
 from cachesim.apiserver.testing_kinds import WIDGET
 
+MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
@@ -143,3 +148,41 @@ async def test_an_unknown_patch_type_is_unsupported(api: ContractApi) -> None:
     await config_map(api, key="1")
     with refused(415, "UnsupportedMediaType"):
         await api.patch(CONFIG_MAP, "a", "application/json", {"data": {}})
+
+
+@pytest.mark.parametrize("patch_type, body", [(JSON_PATCH, {}), (MERGE, ["x"]), (STRATEGIC, ["x"])])
+async def test_a_patch_has_the_form_of_its_type(api: ContractApi, patch_type: str, body: Any) -> None:
+    await config_map(api, key="1")
+    with refused(400, "BadRequest"):
+        await api.patch(CONFIG_MAP, "a", patch_type, body)
+
+
+async def test_an_operation_that_nobody_knows_is_invalid(api: ContractApi) -> None:
+    await config_map(api, key="1")
+    with refused(422, "Invalid"):
+        await api.patch(CONFIG_MAP, "a", JSON_PATCH, [{"op": "fly", "path": "/data"}])
+
+
+@pytest.mark.parametrize("patch_type", [JSON_PATCH, MERGE, STRATEGIC])
+async def test_every_patch_may_name_the_revision_that_it_means(api: ContractApi, patch_type: str) -> None:
+    stale = (await config_map(api, key="1"))["metadata"]["resourceVersion"]
+    await api.merge(CONFIG_MAP, "a", {"data": {"key": "2"}})
+    body: Any = {"metadata": {"resourceVersion": stale}, "data": {"key": "3"}}
+    if patch_type == JSON_PATCH:
+        body = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": stale},
+            {"op": "replace", "path": "/data/key", "value": "3"},
+        ]
+    with refused(409, "Conflict"):
+        await api.patch(CONFIG_MAP, "a", patch_type, body)
+
+
+@pytest.mark.parametrize("patch_type", [JSON_PATCH, MERGE, STRATEGIC])
+async def test_a_dry_run_of_every_patch_changes_nothing(api: ContractApi, patch_type: str) -> None:
+    before = await config_map(api, key="1")
+    body: Any = {"data": {"key": "2"}}
+    if patch_type == JSON_PATCH:
+        body = [{"op": "replace", "path": "/data/key", "value": "2"}]
+    tried = await api.patch(CONFIG_MAP, "a", patch_type, body, dry_run=True)
+    assert tried["data"] == {"key": "2"}
+    assert await api.get(CONFIG_MAP, "a") == before

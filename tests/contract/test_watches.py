@@ -146,3 +146,63 @@ async def test_a_revision_that_is_no_number_is_refused(api: ContractApi) -> None
     with refused(500) as errors:
         await api.watch(CONFIG_MAP, resource_version="soon")
     assert errors[0].message.startswith('resourceVersion: Invalid value: "soon"')
+
+
+async def test_who_wants_no_bookmarks_gets_none(api: ContractApi) -> None:
+    revision = await api.revision(WIDGET)
+    watch = await api.watch(WIDGET, resource_version=revision, timeout_seconds=4, allow_bookmarks=False)
+    assert await watch.receive() is None
+
+
+async def test_a_watch_resumes_from_a_bookmark(api: ContractApi) -> None:
+    await widget(api, "a")
+    watch = await api.watch(WIDGET, send_initial_events=True)
+    bookmark = await bookmark_of(watch)
+    await watch.close()
+    assert bookmark is not None
+    await widget(api, "b")
+    resumed = await api.watch(WIDGET, resource_version=bookmark["object"]["metadata"]["resourceVersion"])
+    assert seen(await collect(resumed, 1)) == [("ADDED", "b")]
+    await resumed.close()
+
+
+async def test_a_list_and_a_watch_from_its_revision_miss_nothing(api: ContractApi) -> None:
+    names = [f"w{number}" for number in range(6)]
+    writer = api.runtime.spawn(widgets(api, names), name="writer")
+    listed = await api.verbs.list(WIDGET, namespace=api.namespace)
+    there = [item["metadata"]["name"] for item in listed["items"]]
+    watch = await api.watch(WIDGET, resource_version=listed["metadata"]["resourceVersion"])
+    await writer.join()
+    later = [name for _, name in seen(await collect(watch, len(names) - len(there)))]
+    assert there + later == names
+    await watch.close()
+
+
+async def widgets(api: ContractApi, names: list[str]) -> None:
+    for name in names:
+        await widget(api, name)
+
+
+async def test_initial_events_of_the_future_are_not_there_yet(api: ContractApi) -> None:
+    with refused(504, "Timeout") as errors:
+        watch = await api.watch(WIDGET, send_initial_events=True, resource_version="999999999999")
+        await watch.receive()
+    assert "Too large resource version" in errors[0].message
+
+
+async def test_initial_events_end_with_a_bookmark_even_when_there_are_none(api: ContractApi) -> None:
+    watch = await api.watch(WIDGET, send_initial_events=True)
+    first = await watch.receive()
+    assert first is not None
+    assert first["type"] == "BOOKMARK"
+    await watch.close()
+
+
+async def test_a_watch_without_revision_marks_the_end_of_what_is_there(api: ContractApi) -> None:
+    await widget(api, "a")
+    watch = await api.watch(WIDGET)
+    assert seen(await collect(watch, 1)) == [("ADDED", "a")]
+    bookmark = await bookmark_of(watch)
+    assert bookmark is not None
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    await watch.close()

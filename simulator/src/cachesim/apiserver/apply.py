@@ -7,7 +7,7 @@ from typing import Any
 from cachecore.errors import ApiError, Conflict
 from cachesim.apiserver.bodies import typed_body
 from cachesim.apiserver.context import Context
-from cachesim.apiserver.errors import conflict, quote, with_details
+from cachesim.apiserver.errors import conflict, invalid, invalid_object, quote, with_details
 from cachesim.apiserver.fieldsets import FieldSet, Path, compare, display, is_keyed, item_key, leaves, value_key
 from cachesim.apiserver.managed import ManagedFields, Manager, Owners, trackable, with_owners
 from cachesim.apiserver.options import Answer, WriteOptions
@@ -68,6 +68,7 @@ class Applier:
     ) -> JsonObject:
         body = typed_body(resource_type, body)
         configuration = {**body, "metadata": body.get("metadata") or {}}
+        self._check_uid(resource_type, configuration, current)
         shape = self._managed.shape(resource_type)
         manager = Manager(options.field_manager, "Apply", subresource, resource_type.api_version)
         owners = self._managed.owners(current)
@@ -81,6 +82,12 @@ class Applier:
         same = merged is current and fields == before[1]
         owners[manager] = (before[0] if same else self._managed.now(), fields)
         return merged if same else with_owners(merged, owners)
+
+    def _check_uid(self, resource_type: ResourceType, configuration: JsonObject, current: JsonObject) -> None:
+        uid = configuration["metadata"].get("uid")
+        if uid and uid != current["metadata"]["uid"]:
+            fault = invalid("metadata.uid", uid, "field is immutable")
+            raise invalid_object(resource_type, current["metadata"]["name"], [fault])
 
     def _applied(self, resource_type: ResourceType, configuration: JsonObject, subresource: str) -> FieldSet:
         """What the configuration sets, less what this (sub)resource would ignore."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from cachecore.ports import Runtime
 from cachesim.apiserver.builtin import CUSTOM_RESOURCE_DEFINITION
 from cachesim.apiserver.builtin_rules import builtin_rules
-from cachesim.apiserver.cel import RuleError
 from cachesim.apiserver.context import KindRules
-from cachesim.apiserver.errors import FieldError, invalid, required
-from cachesim.apiserver.left_out import refuse_definition
-from cachesim.apiserver.metadata import prune_metadata
+from cachesim.apiserver.definition_rules import DefinitionRules
 from cachesim.apiserver.resources import JsonObject, PrinterColumn, ResourceRegistry, ResourceType
 from cachesim.apiserver.rules import SchemaRules
-from cachesim.apiserver.schema import SchemaNode
 from cachesim.apiserver.store import Change, Store
 from cachesim.apiserver.watch import WatchHub
 
@@ -93,66 +86,6 @@ def _type_of(spec: JsonObject, version: JsonObject) -> ResourceType:
         allows_unconditional_update=False,
         field_selectors=tuple(each["jsonPath"].lstrip(".") for each in version.get("selectableFields") or ()),
     )
-
-
-class DefinitionRules:
-    """What makes a definition itself acceptable."""
-
-    def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
-        unknown: list[str] = []
-        return prune_metadata(item, unknown), unknown
-
-    def validate(self, item: JsonObject, previous: JsonObject | None) -> list[FieldError]:
-        spec = item.get("spec") or {}
-        if previous is not None and previous["spec"] is spec:
-            return []
-        refuse_definition(item)
-        errors = [required(f"spec.{field}") for field in ("group", "names", "scope", "versions") if not spec.get(field)]
-        if errors:
-            return errors
-        names = spec["names"]
-        errors = [required(f"spec.names.{field}") for field in ("plural", "kind") if not names.get(field)]
-        expected = f"{names.get('plural')}.{spec['group']}"
-        if item["metadata"]["name"] != expected:
-            detail = 'must be spec.names.plural+"."+spec.group'
-            errors.append(invalid("metadata.name", item["metadata"]["name"], detail))
-        if sum(1 for version in spec["versions"] if version.get("storage")) != 1:
-            versions = [version.get("name") for version in spec["versions"]]
-            detail = "must have exactly one version marked as storage version"
-            errors.append(invalid("spec.versions", versions, detail))
-        for index, version in enumerate(spec["versions"]):
-            errors += _schema_faults(version, f"spec.versions[{index}].schema.openAPIV3Schema")
-        return errors
-
-
-def _schema_faults(version: JsonObject, path: str) -> list[FieldError]:
-    schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    if schema is None:
-        return [required(path, "schemas are required")]
-    errors: list[FieldError] = []
-    _check_structure(schema, path, errors)
-    if errors:
-        return errors
-    try:
-        SchemaNode(schema)
-    except RuleError as error:
-        return [invalid(f"{path}.x-kubernetes-validations", "", str(error))]
-    except re.error as error:
-        return [invalid(path, "", f"must be a valid regular expression, but isn't: {error}")]
-    return []
-
-
-def _check_structure(schema: Any, path: str, errors: list[FieldError]) -> None:
-    """Every position has a type, as a structural schema must."""
-    free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
-    if not schema.get("type") and not free:
-        errors.append(required(f"{path}.type", "must not be empty for specified object fields"))
-    for name, inner in (schema.get("properties") or {}).items():
-        _check_structure(inner, f"{path}.properties[{name}]", errors)
-    if isinstance(schema.get("items"), dict):
-        _check_structure(schema["items"], f"{path}.items", errors)
-    if isinstance(schema.get("additionalProperties"), dict):
-        _check_structure(schema["additionalProperties"], f"{path}.additionalProperties", errors)
 
 
 def default_definition(item: JsonObject) -> JsonObject:

@@ -73,6 +73,10 @@ class Patcher:
     ) -> Answer:
         if not isinstance(body, dict):
             raise bad_request("error decoding YAML: the body is not an object")
+        version, kind = body.get("apiVersion", ""), body.get("kind", "")
+        if not version or not kind:
+            group, _, version = version.rpartition("/")
+            raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
         if not options.field_manager:
             raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
         if (body.get("metadata") or {}).get("managedFields"):

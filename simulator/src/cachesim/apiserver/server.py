@@ -136,7 +136,8 @@ class ApiServer:
             select(resource_type, namespace, label_selector, field_selector),
             revision=None if from_now else parse_watch_revision(resource_version),
             bookmarks=allow_bookmarks,
-            initial_events=send_initial_events,
+            # Without a revision a watch begins with what is there, and its end is marked as if that had been asked for.
+            initial_events=send_initial_events or from_now,
             timeout_seconds=timeout_seconds,
         )
 

@@ -83,10 +83,13 @@ class ObjectVerbs:
         selectors = [query.get("fieldSelector", ""), f"metadata.name={target.name}" if target.name else ""]
         seconds = number(query, "timeoutSeconds")
         check_watch_options(query.get("resourceVersionMatch", ""), query.get("sendInitialEvents", ""))
+        version = query.get("resourceVersion", "")
+        if version in ("", "0") and "sendInitialEvents" in query and not flag(query, "sendInitialEvents"):
+            version = str(self._server.revision)
         try:
             watch = await self._server.watch(
                 target.resource_type,
-                resource_version=query.get("resourceVersion", ""),
+                resource_version=version,
                 namespace=target.namespace,
                 label_selector=query.get("labelSelector", ""),
                 field_selector=",".join(filter(None, selectors)),
