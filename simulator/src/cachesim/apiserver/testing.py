@@ -39,18 +39,16 @@ class Backstage(Protocol):
         ...
 
 
-class ContractApi:
-    """What one contract test gets: the verbs, a namespace and names of its own, and patience.
+class ContractObjects:
+    """The objects of one contract test: the verbs, a namespace and names of its own, and patience.
 
     Objects of cluster scope are named by `unique`, because a real server is shared by every test of a session.
     """
 
-    def __init__(self, verbs: RawVerbs, runtime: Runtime, *, namespace: str, backstage: Backstage) -> None:
+    def __init__(self, verbs: RawVerbs, runtime: Runtime, *, namespace: str) -> None:
         self.verbs = verbs
         self.runtime = runtime
         self.namespace = namespace
-        self.backstage = backstage
-        self.webhooks = ContractWebhooks(self, backstage.functions)
 
     def unique(self, name: str) -> str:
         """A name that no other test has."""
@@ -158,13 +156,6 @@ class ContractApi:
         listed = await self.verbs.list(resource_type, namespace=self.scope(resource_type))
         return str(listed["metadata"]["resourceVersion"])
 
-    async def compact(self, resource_type: ResourceType) -> None:
-        """Forget the history of everything up to now."""
-        await self.backstage.compact(int(await self.revision(resource_type)))
-
-    async def table(self, resource_type: ResourceType, name: str = "", include: str = "Metadata") -> JsonObject:
-        return await self.backstage.table(resource_type, self.scope(resource_type), name, include)
-
     async def eventually(self, holds: Callable[[], Awaitable[bool]]) -> None:
         """Wait until it holds; fail when it does not within half a minute."""
         deadline = self.runtime.monotonic() + _EVENTUALLY_SECONDS
@@ -180,6 +171,22 @@ class ContractApi:
             return not await self.exists(resource_type, name)
 
         await self.eventually(absent)
+
+
+class ContractApi(ContractObjects):
+    """What a test of the API server gets: beside the objects, what goes on behind the server."""
+
+    def __init__(self, verbs: RawVerbs, runtime: Runtime, *, namespace: str, backstage: Backstage) -> None:
+        super().__init__(verbs, runtime, namespace=namespace)
+        self.backstage = backstage
+        self.webhooks = ContractWebhooks(self, backstage.functions)
+
+    async def compact(self, resource_type: ResourceType) -> None:
+        """Forget the history of everything up to now."""
+        await self.backstage.compact(int(await self.revision(resource_type)))
+
+    async def table(self, resource_type: ResourceType, name: str = "", include: str = "Metadata") -> JsonObject:
+        return await self.backstage.table(resource_type, self.scope(resource_type), name, include)
 
 
 ContractTest = Callable[[ContractApi], Coroutine[Any, Any, None]]
