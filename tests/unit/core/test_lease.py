@@ -89,7 +89,7 @@ def test_of_two_candidates_one_leads_and_the_other_waits() -> None:
     scene.runtime.run(main())
 
 
-def test_a_clean_end_hands_over_within_a_retry_period() -> None:
+def test_a_clean_end_hands_over_at_once() -> None:
     scene = Scene()
 
     async def main() -> None:
@@ -97,7 +97,7 @@ def test_a_clean_end_hands_over_within_a_retry_period() -> None:
         scene.start("b")
         await scene.runtime.sleep(30)
         leader.cancel()
-        await scene.runtime.sleep(3)
+        await scene.runtime.sleep(0.1)
         assert scene.leading == ["b"]
         assert scene.lease.lease_transitions == 1
 
@@ -137,6 +137,50 @@ def test_a_dead_leader_is_followed_when_its_lease_was_still_for_its_duration() -
         assert scene.leading == []
         # Not a retry period later: the lease's end is known.
         await scene.runtime.sleep(0.2)
+        assert scene.leading == ["b"]
+
+    scene.runtime.run(main())
+
+
+async def renew(scene: Scene, times: int) -> None:
+    """As a leader of another process does, until it dies."""
+    for number in range(times):
+        await scene.runtime.sleep(2.0)
+        lease = await scene.cluster.get(Lease, "lease", "system")
+        spec = LeaseSpec(holder_identity="a", lease_duration_seconds=15, renew_time=f"2026-01-01T00:00:{number:02}.0Z")
+        await scene.cluster.update(Lease(metadata=lease.metadata, spec=spec))
+
+
+@pytest.mark.parametrize("begun_later_seconds", [0.0, 0.7, 1.9])
+def test_a_dead_leader_is_followed_a_lease_after_its_last_renewal_and_no_later(begun_later_seconds: float) -> None:
+    scene = Scene()
+    scene.cluster.add(Lease(metadata=ObjectMeta(name="lease", namespace="system"), spec=LeaseSpec(holder_identity="a")))
+
+    async def main() -> None:
+        leader = scene.runtime.spawn(renew(scene, 10), name="leader")
+        await scene.runtime.sleep(begun_later_seconds)
+        scene.start("b")
+        await leader.join()
+        await scene.runtime.sleep(14.9)
+        assert scene.leading == []
+        await scene.runtime.sleep(0.2)
+        assert scene.leading == ["b"]
+
+    scene.runtime.run(main())
+
+
+def test_a_candidate_without_a_watch_asks_once_a_retry_period() -> None:
+    scene = Scene()
+    scene.cluster.add(Lease(metadata=ObjectMeta(name="lease", namespace="system"), spec=LeaseSpec(holder_identity="a")))
+    scene.cluster.faults.fail("watch", ApiUnavailable("no watches today"), times=None)
+
+    async def main() -> None:
+        leader = scene.runtime.spawn(renew(scene, 10), name="leader")
+        scene.start("b")
+        await leader.join()
+        await scene.runtime.sleep(14.0)
+        assert scene.leading == []
+        await scene.runtime.sleep(1.0 + 2.0 * 1.2 * 2)
         assert scene.leading == ["b"]
 
     scene.runtime.run(main())

@@ -27,7 +27,7 @@ from cachecore.errors import (
     NotFound,
     TaskCancelled,
 )
-from cachecore.ports.cluster import ClusterClient
+from cachecore.ports.cluster import ClusterClient, WatchEventType
 from cachecore.ports.runtime import Runtime, Task
 from cachecore.resources.core import Lease, LeaseSpec
 from cachecore.resources.meta import ObjectMeta, Resource
@@ -125,15 +125,51 @@ class LeaderElection:
             begun_at_seconds = self._runtime.monotonic()
             if await self._attempt(self._renew_deadline_seconds):
                 return begun_at_seconds
-            await self._runtime.sleep(self._pause_seconds())
+            await self._stand_by()
 
-    def _pause_seconds(self) -> float:
-        """Until the next attempt: a retry period, or less when the lease expires sooner."""
+    async def _stand_by(self) -> None:
+        """Until the next attempt: when the lease expires or is released, as far as the server tells of it."""
+        begun_at_seconds = self._runtime.monotonic()
+        observed = self._observed
+        try:
+            # One that may be taken and was not: the attempt failed, and the next is not to follow at once.
+            if observed is not None and not self._may_take(observed.spec) and await self._follow(observed):
+                return
+        except LocalModelError as error:
+            logger.debug("no watch of the lease: %s", error, extra=self._fields())
+        # Asked now and then all the same; never more often.
         period = self._retry_period_seconds * (1.0 + JITTER * self._runtime.random.random())
-        if self._observed is None:
-            return period
-        remaining = self._expiry_seconds(self._observed.spec) - self._runtime.monotonic()
-        return min(period, remaining) if remaining > 0 else period
+        await self._runtime.sleep(begun_at_seconds + period - self._runtime.monotonic())
+
+    async def _follow(self, lease: Lease) -> bool:
+        """Watch the lease until it may be taken; answer whether it may.
+
+        Each renewal is seen as it is made: who only looked now and then would count its duration from when it looked,
+        and take over from a dead leader so much later.
+        """
+        watch = await self._client.watch(
+            Lease,
+            resource_version=lease.metadata.resource_version,
+            namespace=self._namespace,
+            field_selector=f"metadata.name={self._name}",
+        )
+        try:
+            while not self._may_take(lease.spec):
+                remaining = self._expiry_seconds(lease.spec) - self._runtime.monotonic()
+                try:
+                    event = await within(self._runtime, remaining, watch.receive())
+                except DeadlineExceeded:
+                    return True
+                if event is None:
+                    return False
+                if event.type is WatchEventType.DELETED:
+                    return True
+                if event.type is not WatchEventType.BOOKMARK:
+                    lease = event.resource
+                    self._observe(lease)
+            return True
+        finally:
+            await watch.close()
 
     def _renewed(self, begun_at_seconds: float) -> None:
         # Counted from when the good attempt was *begun*: others may count from when the server took it.
