@@ -22,14 +22,17 @@ def namespace(name: str) -> JsonObject:
 
 
 def kserve_definitions() -> list[JsonObject]:
-    """KServe's services, which the local cluster takes as they come: their schemas are KServe's own business."""
+    """KServe's services, which the local cluster takes as they come: their schemas are KServe's own business.
+
+    Each in the version that the services read: our own API server serves no kind in two.
+    """
     return [
-        _definition("InferenceService", "inferenceservices", ("isvc",), ("v1beta1",)),
-        _definition("LLMInferenceService", "llminferenceservices", ("llmisvc",), ("v1alpha2", "v1alpha1")),
+        _definition("InferenceService", "inferenceservices", "isvc", "v1beta1"),
+        _definition("LLMInferenceService", "llminferenceservices", "llmisvc", "v1alpha2"),
     ]
 
 
-def _definition(kind: str, plural: str, short_names: tuple[str, ...], versions: tuple[str, ...]) -> JsonObject:
+def _definition(kind: str, plural: str, short_name: str, version: str) -> JsonObject:
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     schema = {"type": "object", "properties": {"spec": anything, "status": anything}}
     columns = [
@@ -37,29 +40,26 @@ def _definition(kind: str, plural: str, short_names: tuple[str, ...], versions: 
         {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
-    served = [
-        {
-            "name": version,
-            "served": True,
-            "storage": version == versions[0],
-            "schema": {"openAPIV3Schema": schema},
-            "subresources": {"status": {}},
-            "additionalPrinterColumns": columns,
-        }
-        for version in versions
-    ]
+    served = {
+        "name": version,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+    }
     names = {
         "kind": kind,
         "listKind": f"{kind}List",
         "plural": plural,
         "singular": kind.lower(),
-        "shortNames": list(short_names),
+        "shortNames": [short_name],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{plural}.{GROUP}"},
-        "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": served},
+        "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [served]},
     }
 
 
