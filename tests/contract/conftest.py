@@ -127,7 +127,7 @@ def widgets_defined(live_plane: LivePlane) -> None:
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=("http", pytest.param("kube", marks=pytest.mark.control_plane), "memory"))
 def contract_server(request: pytest.FixtureRequest) -> ContractServer:
     if request.param == "memory":
         return MemoryServer()

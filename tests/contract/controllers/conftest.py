@@ -124,7 +124,7 @@ def kubelet_client(live_plane: LivePlane) -> ClusterClient:
     return live_plane.run(live_plane.plane.client("kubelet"))
 
 
-@pytest.fixture(params=("http", "kube", "memory"))
+@pytest.fixture(params=("http", pytest.param("kube", marks=pytest.mark.control_plane), "memory"))
 def cluster(request: pytest.FixtureRequest) -> ClusterServer:
     """What a test asks for; it gets the `ContractCluster` that the server makes when the test runs."""
     if request.param == "memory":
