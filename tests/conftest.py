@@ -6,9 +6,12 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from cachesim.controlplane.binaries import NoBinaries, find_binaries
 
 FOREIGN_SETTINGS = ("AWS_", "KUBECONFIG", "KUBERNETES_SERVICE_", "LOCALMODEL_")
 # Whoever runs the suites speaks to them by these.
@@ -61,3 +64,12 @@ def own_environment() -> Iterator[None]:
         for name in ("NO_PROXY", "no_proxy"):
             patch.setenv(name, "127.0.0.1,localhost,::1")
         yield
+
+
+@pytest.fixture(scope="session")
+def control_plane_binaries() -> Path:
+    """For what needs a real Kubernetes control plane; without one it is skipped, saying what is missing."""
+    try:
+        return find_binaries()
+    except NoBinaries as missing:
+        pytest.skip(str(missing))

@@ -7,6 +7,7 @@ import datetime
 import inspect
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,7 +22,7 @@ from cachesim.apiserver.testing import ContractApi, ContractServer, ContractTest
 from cachesim.apiserver.testing_cluster import Cluster
 from cachesim.apiserver.testing_kinds import WIDGET_DEFINITION
 from cachesim.apiserver.testing_webhooks import WebhookFunctions
-from cachesim.controlplane import KubeOptions, NoBinaries, find_binaries
+from cachesim.controlplane import KubeOptions
 from cachesim.controlplane.testing import LivePlane
 from cachesim.host.certificates import ServerCertificate, make_certificate
 
@@ -101,11 +102,7 @@ IMPATIENT = KubeOptions(
 
 
 @pytest.fixture(scope="session")
-def live_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
-    try:
-        find_binaries()
-    except NoBinaries as missing:
-        pytest.skip(str(missing))
+def live_plane(control_plane_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
     live = LivePlane(tmp_path_factory.mktemp("control-plane"), IMPATIENT)
     live.start()
     yield live

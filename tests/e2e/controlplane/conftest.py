@@ -18,7 +18,7 @@ import pytest
 
 from cachecore import names
 from cachecore.adapters.kube import KubeClient, connect
-from cachesim.controlplane import KubeControlPlane, KubeOptions, NoBinaries, find_binaries
+from cachesim.controlplane import KubeControlPlane, KubeOptions
 from cachesim.controlplane.testing import LivePlane
 from cachesim.controlplane.testing_audit import AuditLog
 from cachesim.controlplane.testing_fleet import SERVICE_DEFINITION
@@ -31,11 +31,7 @@ NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
-    try:
-        find_binaries()
-    except NoBinaries as missing:
-        pytest.skip(str(missing))
+def live(control_plane_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlane]:
     # Nobody sends heartbeats for the nodes of these tests; they stay as they were made.
     options = KubeOptions(audit=True, node_grace_seconds=36000.0)
     live = LivePlane(tmp_path_factory.mktemp("control-plane"), options, users={user: user for user in MANAGERS})

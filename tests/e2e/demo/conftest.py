@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from cachesim.controlplane import NoBinaries, find_binaries
-
 
 class Demo:
     """Starts demos; each keeps what it leaves below one directory, so that leftovers can be told from others'."""
@@ -48,15 +46,6 @@ def _command_lines() -> list[str]:
             continue
         found.append((command + b" " + environment).decode(errors="replace").replace("\0", " "))
     return found
-
-
-@pytest.fixture
-def control_plane() -> None:
-    """A real one can be started."""
-    try:
-        find_binaries()
-    except NoBinaries as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ def test_the_demo_tells_its_whole_story(demo: Any, nodes: str) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_the_demo_tells_its_whole_story_on_a_real_control_plane_twice(demo: Any, control_plane: None) -> None:
+def test_the_demo_tells_its_whole_story_on_a_real_control_plane_twice(demo: Any, control_plane_binaries: Path) -> None:
     for _ in range(2):
         process = demo.start("--model-size", "24Mi", "--cluster", "kube")
         output, _ = process.communicate(timeout=280)

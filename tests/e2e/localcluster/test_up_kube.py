@@ -17,7 +17,7 @@ import pytest
 
 from cachecore.adapters.kube import connect
 from cachecore.resources.core import Node
-from cachesim.controlplane import PARTS, NoBinaries, find_binaries
+from cachesim.controlplane import PARTS
 from cachesim.localcluster.testing import Kubectl
 
 Start = Callable[..., Any]
@@ -25,12 +25,8 @@ KUBE = ("--cluster", "kube", "--nodes", "1", "--disk", "64Mi")
 
 
 @pytest.fixture
-def kube(up: Start) -> Start:
+def kube(control_plane_binaries: Path, up: Start) -> Start:
     """`up`, where there is a control plane to start."""
-    try:
-        find_binaries()
-    except NoBinaries as missing:
-        pytest.skip(str(missing))
     return up
 
 

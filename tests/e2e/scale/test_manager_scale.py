@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from cachesim.controlplane import NoBinaries, find_binaries
-
 PROGRAM = Path(__file__).parents[3] / "benchmarks" / "manager_scale.py"
 NODES, MODELS = 20, 5
 
@@ -24,15 +22,7 @@ def command(*flags: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def binaries() -> Path:
-    try:
-        return find_binaries()
-    except NoBinaries as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="module")
-def result(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def result(control_plane_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     output = tmp_path_factory.mktemp("scale") / "result.json"
     sizes = ("--nodes", str(NODES), "--models", str(MODELS))
     times = ("--quiet", "2", "--idle", "4", "--timeout", "60")
@@ -75,7 +65,7 @@ def test_a_quiet_cluster_costs_no_write(result: dict[str, Any]) -> None:
     assert result["idle_writes"] == 0
 
 
-def test_what_is_not_ready_in_time_is_told_with_the_numbers_so_far(binaries: Path) -> None:
+def test_what_is_not_ready_in_time_is_told_with_the_numbers_so_far(control_plane_binaries: Path) -> None:
     flags = ("--nodes", "3", "--models", "2", "--timeout", "0", "--json", "-")
     ended = subprocess.run(command(*flags), capture_output=True, text=True, check=False)
     assert ended.returncode == 1
@@ -95,14 +85,16 @@ def test_what_is_not_ready_in_time_is_told_with_the_numbers_so_far(binaries: Pat
         (("--json", "/nowhere/result.json"), "--json /nowhere/result.json: cannot be written"),
     ],
 )
-def test_arguments_that_cannot_be_meant_are_one_line(binaries: Path, flags: tuple[str, ...], words: str) -> None:
+def test_arguments_that_cannot_be_meant_are_one_line(
+    control_plane_binaries: Path, flags: tuple[str, ...], words: str
+) -> None:
     ended = subprocess.run(command(*flags), capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"manager_scale: {words}")
     assert ended.stderr.count("\n") == 1
 
 
-def test_no_process_outlives_an_interrupt(binaries: Path, tmp_path: Path) -> None:
+def test_no_process_outlives_an_interrupt(control_plane_binaries: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command(*("--nodes", "5")), env=environment, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
