@@ -50,6 +50,9 @@ async def test_a_watch_goes_on_from_a_fresh_list(api: ContractApi) -> None:
 
 async def test_an_open_watch_does_not_mind(api: ContractApi) -> None:
     watch = await api.watch(EVENT, resource_version=await api.revision(EVENT))
+    # An answer comes before the watch is open in etcd; an event comes after.
+    await event(api, "first")
+    await collect(watch, 1)
     await forgotten(api)
     assert [seen["object"]["metadata"]["name"] for seen in await collect(watch, 2)] == ["a", "b"]
     await watch.close()

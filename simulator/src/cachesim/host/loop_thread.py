@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
+
+from cachecore.errors import DeadlineExceeded
 
 T = TypeVar("T")
 
@@ -18,9 +20,12 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name=name)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout_seconds: float = 120.0) -> T:
-        """What the coroutine answers; raises what it raises, and TimeoutError."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_seconds)
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout_seconds: float = 90.0) -> T:
+        """What the coroutine answers; raises what it raises.
+
+        One that takes longer is cancelled, and cleans up; then `DeadlineExceeded` says where it had been waiting.
+        """
+        return asyncio.run_coroutine_threadsafe(_within(coroutine, timeout_seconds), self._loop).result()
 
     def stop(self) -> None:
         try:
@@ -30,3 +35,21 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _within(coroutine: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
+    task = asyncio.ensure_future(coroutine)
+    done, _ = await asyncio.wait([task], timeout=timeout_seconds)
+    if done:
+        return task.result()
+    waiting = " > ".join(_places(coroutine))
+    task.cancel()
+    await asyncio.wait([task])
+    raise DeadlineExceeded(f"not done within {timeout_seconds:g} seconds; it waited in {waiting}")
+
+
+def _places(awaited: Any) -> Iterator[str]:
+    """Where a suspended coroutine is, from the outermost call to the innermost."""
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        yield f"{frame.f_code.co_name} (line {frame.f_lineno} of {frame.f_code.co_filename.rpartition('/')[2]})"
+        awaited = awaited.cr_await

@@ -8,6 +8,7 @@ from typing import Any
 
 from cachecore.errors import ApiError, TaskCancelled
 from cachecore.ports import ClusterClient, Runtime, Task
+from cachecore.tasks import within
 from cachesim.apiserver.builtin import EVENT, NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.testing import ContractObjects
@@ -19,6 +20,7 @@ from cachesim.node.options import NodeOptions
 # Nodes of one test are told from others by this label; its value is the test's namespace.
 OWNER = "contract.localmodel.test/owner"
 VOLUME_PATH = "/models"
+_REGISTER_SECONDS = 30.0
 
 
 class StandInNode:
@@ -34,7 +36,7 @@ class StandInNode:
     async def power_on(self) -> None:
         """The Node object says Ready when this returns."""
         self._power = self._runtime.spawn(self._kubelet.run(), name=f"node {self.name}")
-        await self._kubelet.wait_registered()
+        await within(self._runtime, _REGISTER_SECONDS, self._kubelet.wait_registered())
 
     async def power_off(self) -> None:
         """At once, without a word to anybody."""
