@@ -139,11 +139,10 @@ def eventually() -> Callable[..., Awaitable[float]]:
 
 
 @pytest.fixture
-def figures(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Notes what was measured, for `--junit-xml` and for `-s`."""
+def figures() -> Callable[..., None]:
+    """Says what was measured: `pytest -s` shows it, and the report of a run keeps it."""
 
     def note(what: str, amount: float, unit: str = "s") -> None:
-        record_property(what, f"{amount:.3g} {unit}")
         sys.stdout.write(f"{what} {amount:.3g} {unit}\n")
 
     return note

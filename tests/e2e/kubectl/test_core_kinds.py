@@ -114,11 +114,11 @@ def test_explain_knows_pods(kubectl: Kubectl) -> None:
 
 
 def test_logs_without_nodes_say_so(kubectl: Kubectl, pod: str) -> None:
-    assert "no nodes that keep logs" in kubectl.run("logs", "reader").stderr
+    assert "leaves out pods/log, for want of nodes that keep them" in kubectl.run("logs", "reader").stderr
 
 
 def test_exec_says_that_it_is_not_served(kubectl: Kubectl, pod: str) -> None:
-    assert "no exec subresource" in kubectl.run("exec", "reader", "--", "ls").stderr
+    assert "leaves out pods/exec" in kubectl.run("exec", "reader", "--", "ls").stderr
 
 
 def test_a_wrong_token_is_refused(kubectl: Kubectl) -> None:

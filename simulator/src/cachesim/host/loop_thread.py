@@ -20,7 +20,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name=name)
         self._thread.start()
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout_seconds: float = 90.0) -> T:
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout_seconds: float = 110.0) -> T:
         """What the coroutine answers; raises what it raises.
 
         One that takes longer is cancelled, and cleans up; then `DeadlineExceeded` says where it had been waiting.
