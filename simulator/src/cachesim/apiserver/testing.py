@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from cachecore.errors import ApiError
+from cachecore.errors import ApiError, ApiUnavailable
 from cachecore.ports import Runtime
 from cachesim.apiserver.errors import error_details
 from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 from cachesim.apiserver.testing_webhooks import ContractWebhooks, WebhookFunctions
 from cachesim.apiserver.verbs import RawVerbs, RawWatch
+
+logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 30.0
 _EVENTUALLY_SECONDS = 30.0
@@ -157,9 +160,9 @@ class ContractObjects:
         return str(listed["metadata"]["resourceVersion"])
 
     async def eventually(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until it holds; fail when it does not within half a minute."""
+        """Wait until it holds; fail when it does not within half a minute. What goes unanswered is asked again."""
         deadline = self.runtime.monotonic() + _EVENTUALLY_SECONDS
-        while not await holds():
+        while not await _answered(holds):
             if self.runtime.monotonic() > deadline:
                 raise AssertionError(f"not within {_EVENTUALLY_SECONDS:.0f} seconds: {holds}")
             await self.runtime.sleep(_PAUSE_SECONDS)
@@ -187,6 +190,14 @@ class ContractApi(ContractObjects):
 
     async def table(self, resource_type: ResourceType, name: str = "", include: str = "Metadata") -> JsonObject:
         return await self.backstage.table(resource_type, self.scope(resource_type), name, include)
+
+
+async def _answered(holds: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return await holds()
+    except ApiUnavailable as error:
+        logger.warning("asked again: %s", error)
+        return False
 
 
 ContractTest = Callable[[ContractApi], Coroutine[Any, Any, None]]

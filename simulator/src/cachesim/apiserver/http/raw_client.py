@@ -16,6 +16,9 @@ from cachesim.apiserver.http.content import JSON, decode_json, encode
 from cachesim.apiserver.options import Answer, DeleteOptions, WriteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
 
+# Longer than any webhook of a test may take.
+_REQUEST = aiohttp.ClientTimeout(total=20.0)
+_ENDLESS = aiohttp.ClientTimeout(total=None, sock_connect=20.0)
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 TABLE = f"{JSON};as=Table;v=v1;g=meta.k8s.io"
 _NO_OPTIONS = WriteOptions()
@@ -142,7 +145,7 @@ class HttpVerbs:
             "resourceVersionMatch": "NotOlderThan" if send_initial_events else "",
             "timeoutSeconds": str(max(1, round(timeout_seconds))),
         }
-        response = await self._request("GET", _path(resource_type, namespace), query, None, JSON)
+        response = await self._request("GET", _path(resource_type, namespace), query, None, JSON, timeout=_ENDLESS)
         if response.status != 200:
             raise await _failure(response)
         return HttpWatch(response)
@@ -222,12 +225,22 @@ class HttpVerbs:
         async with response:
             if response.status >= 400:
                 raise await _failure(response)
-            content: JsonObject = decode_json(await response.read())
+            try:
+                content: JsonObject = decode_json(await response.read())
+            except (aiohttp.ClientError, OSError) as error:
+                raise ApiUnavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
             warnings = tuple(_warning(value) for value in response.headers.getall("warning", []))
             return Answer(content, warnings, response.status == 201)
 
     async def _request(
-        self, method: str, path: str, query: dict[str, str], body: Any, content_type: str, accept: str = JSON
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: Any,
+        content_type: str,
+        accept: str = JSON,
+        timeout: aiohttp.ClientTimeout = _REQUEST,
     ) -> aiohttp.ClientResponse:
         assert self._session is not None, "inside `async with` only"  # noqa: S101 - a mistake of the caller
         try:
@@ -237,9 +250,10 @@ class HttpVerbs:
                 params={name: value for name, value in query.items() if value},
                 data=None if body is None else encode(body),
                 headers={"content-type": content_type, "accept": accept},
+                timeout=timeout,
             )
         except (aiohttp.ClientError, OSError) as error:
-            raise ApiUnavailable(f"{method} {path}: {error}") from error
+            raise ApiUnavailable(f"{method} {path}: {str(error) or type(error).__name__}") from error
 
 
 def status_error(status: JsonObject) -> ApiError:
