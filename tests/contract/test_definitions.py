@@ -45,9 +45,14 @@ async def test_a_deleted_definition_takes_its_objects_along(api: ContractApi) ->
     await api.create(gadget, {"metadata": {"name": "a"}, "spec": {"color": "red"}})
     await api.delete(CUSTOM_RESOURCE_DEFINITION, body["metadata"]["name"])
     await api.gone(CUSTOM_RESOURCE_DEFINITION, body["metadata"]["name"])
-    with refused(404, "NotFound") as errors:
-        await api.get(gadget, "a")
-    assert "the server could not find the requested resource" in errors[0].message
+
+    async def unknown() -> bool:
+        with refused(404, "NotFound") as errors:
+            await api.get(gadget, "a")
+        return "the server could not find the requested resource" in errors[0].message
+
+    # Who answers requests learns of it a moment later.
+    await api.eventually(unknown)
 
 
 async def test_a_definition_is_named_after_its_kind(api: ContractApi) -> None:
