@@ -50,12 +50,3 @@ class LivePlane:
             session.post(f"{self.plane.etcd_url}/v3/kv/compaction", json=body, raise_for_status=True),
         ):
             return
-
-    def stop_part(self, name: str) -> None:
-        """SIGTERM; nothing starts it again but `start_part`."""
-        self.run(self.plane.part(name).stop())
-
-    def start_part(self, name: str) -> None:
-        """It is ready when this returns."""
-        self.run(self.plane.part(name).start())
-        self.run(self.plane.part(name).ready())

@@ -22,6 +22,7 @@ from cachecore.resources.meta import JsonObject
 from cachesim.apiserver.http import ServiceAddress
 from cachesim.apiserver.verbs import RawVerbs
 from cachesim.controlplane import KubeControlPlane, KubeOptions
+from cachesim.controlplane.control_plane import ADMIN
 from cachesim.definitions import load_definitions
 from cachesim.host.certificates import ServerCertificate, make_certificate
 from cachesim.host.ports import ADDRESS, bind, reserve_port
@@ -33,7 +34,7 @@ from cachesim.localcluster.disks import NodeDisk, check_disk_size
 from cachesim.localcluster.kubelet_server import KubeletServer
 from cachesim.localcluster.local_node import LocalNode
 from cachesim.localcluster.options import LocalClusterOptions
-from cachesim.localcluster.planes import ADMIN, ControlPlane, EmbeddedControlPlane
+from cachesim.localcluster.planes import ControlPlane, EmbeddedControlPlane
 from cachesim.localcluster.pod_logs import LocalPodLogs
 from cachesim.localcluster.s3 import LocalS3
 from cachesim.localcluster.state import StateDirectory

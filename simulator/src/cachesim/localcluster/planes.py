@@ -17,13 +17,13 @@ from cachesim.apiserver.http import HttpFront, HttpsAdmissionCaller, PodLogs
 from cachesim.apiserver.http.admission import ServiceLookup
 from cachesim.apiserver.verbs import RawVerbs
 from cachesim.binder.binder import VolumeBinder
+from cachesim.controlplane.control_plane import ADMIN
 from cachesim.host.certificates import make_certificate
 from cachesim.host.kubeconfig import write_kubeconfig
 from cachesim.host.ports import ADDRESS
 from cachesim.node.lifecycle import LifecycleOptions, NodeLifecycle
 from cachesim.scheduler.scheduler import Scheduler
 
-ADMIN = "admin"
 # Pods of a deleted node go soon: a person is watching.
 _LIFECYCLE = LifecycleOptions(period_seconds=1.0, orphan_seconds=2.0)
 
