@@ -113,11 +113,11 @@ async def test_the_pods_of_a_silent_node_are_not_ready(cluster: ContractCluster)
 
 async def test_while_every_node_is_silent_none_is_tainted_to_evict(cluster: ContractCluster) -> None:
     node = await cluster.node()
-    await cluster.pod(tolerations=tolerating(0))
+    await cluster.pod(tolerations=tolerating(60))
     await running(cluster, "web")
     await node.power_off()
-    found = await cluster.until(NODE, node.name, lambda found: taints_of(found, UNREACHABLE) != [])
-    assert taints_of(found, UNREACHABLE) == ["NoSchedule"]
+    # Not at once: Kubernetes may taint the node to evict before it has noticed that all are silent, and takes it back.
+    await cluster.until(NODE, node.name, lambda found: taints_of(found, UNREACHABLE) == ["NoSchedule"])
     await cluster.until(POD, "web", lambda found: condition_of(found, "Ready")["status"] == "False")
     assert "deletionTimestamp" not in (await cluster.get(POD, "web"))["metadata"]
 
