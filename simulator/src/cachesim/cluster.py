@@ -13,8 +13,8 @@ import msgspec
 import simpy
 
 from cacheagent.agent import Agent
+from cacheagent.assembly import TransferLimits
 from cacheagent.options import AgentOptions
-from cacheagent.transfer import TransferLimits
 from cachecore.names import SYSTEM_NAMESPACE
 from cachecore.quantity import quantity_bytes
 from cachemanager.manager import Manager

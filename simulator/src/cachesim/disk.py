@@ -7,14 +7,14 @@ it outlives a crash, and checkers read it directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import blake3
 import msgspec
 
 from cachecore.errors import DiskFailure, DiskFull, PathExists, PathMissing
-from cachecore.ports import DirectoryEntry, DiskUsage
+from cachecore.ports import Allocation, ChecksumAlgorithm, DirectoryEntry, DiskUsage
 from cachesim.runtime import SimpyRuntime
 
 OPERATION_SECONDS = 0.0002
@@ -53,7 +53,7 @@ Directory: TypeAlias = "dict[str, File | Directory]"
 
 
 class DiskEvent(msgspec.Struct, frozen=True):
-    """One change of the tree: `verb` is write, allocate, part, make, rename, remove or wipe."""
+    """One change of the tree: `verb` is write, allocate, part, make, rename, shrink, remove or wipe."""
 
     verb: str
     path: str
@@ -169,14 +169,31 @@ class SimulatedDisk:
             self._world.parent(path, make=True)[_names(path)[-1]] = {}
             self._world.changed("make", path)
 
-    async def allocate(self, path: str, size_bytes: int) -> None:
+    async def append(self, path: str, content: bytes, *, durable: bool) -> None:
         await self._take_time()
         old = self._world.find(path)
-        if isinstance(old, File) and old.size_bytes == size_bytes:
-            return
-        self._world.resize(size_bytes - (_size_of(old) if old is not None else 0))
-        self._world.parent(path, make=True)[_names(path)[-1]] = File(size_bytes=size_bytes)
-        self._world.changed("allocate", path)
+        before = old.content or b"" if isinstance(old, File) else b""
+        self._world.resize(len(content))
+        self._world.parent(path, make=True)[_names(path)[-1]] = File(before + content)
+        self._world.changed("write", path)
+
+    async def allocate(self, files: Sequence[Allocation]) -> None:
+        await self._take_time()
+        for file in files:
+            old = self._world.find(file.path)
+            if isinstance(old, File) and old.size_bytes == file.size_bytes:
+                continue
+            self._world.resize(file.size_bytes - (_size_of(old) if old is not None else 0))
+            self._world.parent(file.path, make=True)[_names(file.path)[-1]] = File(size_bytes=file.size_bytes)
+            self._world.changed("allocate", file.path)
+
+    async def shrink(self, path: str, size_bytes: int) -> None:
+        await self._take_time()
+        node = self._world.find(path)
+        if isinstance(node, File) and node.size_bytes > size_bytes:
+            self._world.resize(size_bytes - node.size_bytes)
+            node.size_bytes = size_bytes
+            self._world.changed("shrink", path)
 
     async def write_part(self, path: str, offset_bytes: int, length_bytes: int, token: str) -> None:
         """What a PartMover of the flow fidelity writes."""
@@ -187,12 +204,21 @@ class SimulatedDisk:
         node.parts[offset_bytes] = (length_bytes, token)
         self._world.changed("part", path)
 
-    async def checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
+    async def checksum(
+        self,
+        path: str,
+        offset_bytes: int,
+        length_bytes: int,
+        algorithm: ChecksumAlgorithm = ChecksumAlgorithm.BLAKE3,
+    ) -> str:
         await self._runtime.sleep(OPERATION_SECONDS + length_bytes / CHECKSUM_BYTES_PER_SECOND)
         node = self._world.find(path)
         if not isinstance(node, File):
             raise PathMissing(f"{path}: no such file")
         return node.checksum(offset_bytes, length_bytes)
+
+    async def warm(self, path: str) -> None:
+        await self._take_time()
 
     async def sync_tree(self, path: str) -> None:
         await self._take_time()

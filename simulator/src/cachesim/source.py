@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import blake3
 import msgspec
 
 from cachecore.errors import SourceNotFound, UnsupportedScheme
-from cachecore.ports import Credentials, ObjectInfo, ObjectStore
+from cachecore.ports import Checksum, Credentials, MovedPart, ObjectInfo, ObjectStore, Part
 from cachesim.disk import SimulatedDisk
 from cachesim.network import Link, Network
 from cachesim.runtime import SimpyRuntime
@@ -60,6 +61,9 @@ class SimulatedStore:
         """The flow fidelity has no bytes: a coroutine that asks for them is not wired right."""
         raise NotImplementedError("in the flow fidelity only a PartMover reads")
 
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        return None
+
 
 class SimulatedStores:
     """The ObjectStores port of one host: s3 alone has a driver."""
@@ -104,19 +108,20 @@ class FlowMover:
         self._node = node
         self._observer = observer
 
-    async def move(
-        self, store: ObjectStore, source: ObjectInfo, offset_bytes: int, length_bytes: int, path: str
-    ) -> str:
+    async def move(self, store: ObjectStore, parts: Sequence[Part]) -> list[MovedPart]:
+        return [MovedPart(digest=await self._move(part)) for part in parts]
+
+    async def _move(self, part: Part) -> str:
         if self._observer is not None:
-            self._observer.part_started(self._node, path, offset_bytes)
+            self._observer.part_started(self._node, part.path, part.offset_bytes)
         try:
             await self._runtime.sleep(self._world.latency_seconds)
             self._world.requests += 1
-            await self._network.transfer(self._runtime, length_bytes, self._world.link, *self._links)
+            await self._network.transfer(self._runtime, part.length_bytes, self._world.link, *self._links)
         finally:
             if self._observer is not None:
-                self._observer.part_ended(self._node, path, offset_bytes)
-        self._world.bytes_served += length_bytes
-        token = part_token(source, offset_bytes, length_bytes)
-        await self._disk.write_part(path, offset_bytes, length_bytes, token)
+                self._observer.part_ended(self._node, part.path, part.offset_bytes)
+        self._world.bytes_served += part.length_bytes
+        token = part_token(part.source, part.offset_bytes, part.length_bytes)
+        await self._disk.write_part(part.path, part.offset_bytes, part.length_bytes, token)
         return token

@@ -14,7 +14,7 @@ class PowerOff(BaseException):
     """Nothing that runs may survive or swallow it."""
 
 
-VERBS = ("write", "make_directory", "allocate", "sync_tree", "rename", "remove_tree", "write_at")
+VERBS = ("write", "append", "make_directory", "allocate", "sync_tree", "rename", "remove_tree", "write_at")
 
 
 def operations(verb: str) -> int:

@@ -42,7 +42,7 @@ async def nothing(store: ObjectStore) -> None:
 
 @pytest.mark.parametrize("uri", ["ftp://models/iris", "hdfs://models/iris"])
 def test_a_scheme_without_driver_names_those_there_are(uri: str) -> None:
-    with pytest.raises(UnsupportedScheme, match=r"there is one for file, .*https"):
+    with pytest.raises(UnsupportedScheme, match=r"there is one for .*file, .*https"):
         run(uri, nothing)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cacheagent.assembly import TransferLimits
+from cacheagent.connections import Connections
 from cacheagent.listing import select
 from cacheagent.throttle import TokenBucket
-from cacheagent.transfer import DigestMismatch, Progress, Request, Transfer, TransferLimits
+from cacheagent.transfer import DigestMismatch, Progress, Request, Transfer
 from cachecore.errors import (
     AccessDenied,
     CorruptTransfer,
@@ -24,7 +26,7 @@ from cachecore.testing import FakeDisk, FakeObjectStore, FakePartMover, VirtualR
 
 URI = "s3://models/iris"
 KEY = "0123456789abcdef"
-LIMITS = TransferLimits(part_bytes=8, connections=3, attempts=4, listings=3, backoff_seconds=0.1)
+LIMITS = TransferLimits(part_bytes=8, attempts=4, listings=3, backoff_seconds=0.1)
 
 
 class Download:
@@ -44,6 +46,7 @@ class Download:
             self.mover,
             self.source,
             Request(key=KEY, uri=URI, digest=digest),
+            connections=Connections(self.runtime, initial=3, maximum=3),
             limits=LIMITS,
             throttle=throttle,
             progress=self.progress.append,

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import functools
+import hashlib
 import random
+import zlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,8 +20,10 @@ from cachecore.errors import (
     SourceUnavailable,
     UnsupportedScheme,
 )
-from cachecore.ports.storage import Credentials
+from cachecore.ports import Allocation, Checksum, ChecksumAlgorithm, Credentials, MovedPart, Part
 from cachecore.testing import FakeDisk, FakeObjectStore, FakeObjectStores, FakePartMover, VirtualRuntime
+
+sha1 = functools.partial(hashlib.sha1, usedforsecurity=False)
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -27,10 +32,10 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def test_an_allocation_takes_its_space_at_once() -> None:
     disk = FakeDisk(capacity_bytes=100)
-    run(disk.allocate("a/b", 60))
+    run(disk.allocate([Allocation("a/b", 60)]))
     assert run(disk.usage()).free_bytes == 40
     with pytest.raises(DiskFull):
-        run(disk.allocate("c", 41))
+        run(disk.allocate([Allocation("c", 41)]))
     assert list(disk.files) == ["a/b"]
 
 
@@ -43,18 +48,18 @@ def test_a_foreign_writer_takes_space_too() -> None:
 
 def test_allocating_again_keeps_what_is_there() -> None:
     disk = FakeDisk()
-    run(disk.allocate("a", 4))
+    run(disk.allocate([Allocation("a", 4)]))
     disk.write_at("a", 0, b"abcd")
-    run(disk.allocate("a", 6))
+    run(disk.allocate([Allocation("a", 6)]))
     assert disk.files["a"] == b"abcd\0\0"
-    run(disk.allocate("a", 2))
+    run(disk.allocate([Allocation("a", 2)]))
     assert disk.files["a"] == b"ab"
 
 
 def test_a_crash_spares_what_was_synced() -> None:
     disk = FakeDisk()
     run(disk.write("small", b"kept"))
-    run(disk.allocate("dir/large", 10))
+    run(disk.allocate([Allocation("dir/large", 10)]))
     disk.write_at("dir/large", 0, b"0123456789")
     run(disk.sync_tree("dir"))
     disk.crash()
@@ -65,7 +70,7 @@ def test_a_crash_may_lose_what_was_not_synced() -> None:
     outcomes = set()
     for seed in range(200):
         disk = FakeDisk(chance=random.Random(seed))
-        run(disk.allocate("file", 8192))
+        run(disk.allocate([Allocation("file", 8192)]))
         disk.write_at("file", 0, b"x" * 8192)
         disk.crash()
         content = disk.files.get("file")
@@ -181,20 +186,64 @@ def test_a_read_never_answers_fewer_bytes() -> None:
 def test_a_mover_writes_the_range_at_its_offset_and_answers_its_checksum() -> None:
     disk, store = FakeDisk(), FakeObjectStore({"s3://b/m/a": b"abcdef"})
     (info,) = run(store.list("s3://b/m"))
-    run(disk.allocate("f", 6))
-    checksum = run(FakePartMover(disk).move(store, info, 2, 3, "f"))
+    run(disk.allocate([Allocation("f", 6)]))
+    part = Part(source=info, offset_bytes=2, length_bytes=3, path="f", algorithm=ChecksumAlgorithm.CRC32)
+    moved = run(FakePartMover(disk).move(store, [part]))
     assert disk.files["f"] == b"\0\0cde\0"
-    assert checksum == blake3(b"cde").hexdigest()
+    assert moved == [MovedPart(digest=blake3(b"cde").hexdigest(), checksum=f"{zlib.crc32(b'cde'):08x}")]
+
+
+def test_a_mover_ends_early_rather_than_fail_when_something_has_moved() -> None:
+    disk, store = FakeDisk(), FakeObjectStore({"s3://b/m/a": b"abc", "s3://b/m/b": b"def"})
+    parts = [Part(source=info, offset_bytes=0, length_bytes=3, path=info.path) for info in run(store.list("s3://b/m"))]
+    run(disk.allocate([Allocation("a", 3), Allocation("b", 3)]))
+    mover = FakePartMover(disk)
+    mover.faults.fail("move", SourceUnavailable("503"), "b")
+    assert run(mover.move(store, parts)) == [MovedPart(digest=blake3(b"abc").hexdigest())]
+    mover.faults.fail("move", SourceUnavailable("503"), "a")
+    with pytest.raises(SourceUnavailable):
+        run(mover.move(store, parts))
+
+
+def test_what_is_appended_lives_through_a_crash_once_it_is_durable() -> None:
+    disk = FakeDisk()
+    run(disk.append("log/file", b"one", durable=True))
+    disk.crash()
+    run(disk.append("log/file", b"two", durable=False))
+    assert disk.files["log/file"] == b"onetwo"
+    disk.crash()
+    assert disk.files["log/file"].startswith(b"one")
+
+
+def test_a_file_is_cut_and_never_made_longer() -> None:
+    disk = FakeDisk()
+    disk.add_file("f", b"abcdef")
+    run(disk.shrink("f", 2))
+    run(disk.shrink("f", 4))
+    run(disk.shrink("gone", 4))
+    assert disk.files == {"f": b"ab"}
+
+
+@pytest.mark.parametrize("part_bytes, raw", [(0, b"abcdef"), (4, b"composite")])
+def test_a_store_tells_a_checksum_when_it_is_told_to(part_bytes: int, raw: bytes) -> None:
+    store = FakeObjectStore({"s3://b/m/a": b"abcdef"})
+    (info,) = run(store.list("s3://b/m"))
+    assert run(store.checksum(info)) is None
+    store.algorithm, store.checksum_part_bytes = ChecksumAlgorithm.SHA1, part_bytes
+    if part_bytes:
+        raw = sha1(b"abcd").digest() + sha1(b"ef").digest()
+    expected = Checksum(algorithm=ChecksumAlgorithm.SHA1, value=sha1(raw).hexdigest(), part_bytes=part_bytes)
+    assert run(store.checksum(info)) == expected
 
 
 def test_corruption_arrives_on_the_disk_with_the_checksum_of_what_arrived() -> None:
     disk, store = FakeDisk(), FakeObjectStore({"s3://b/m/a": b"abc"})
     (info,) = run(store.list("s3://b/m"))
     store.corrupt("s3://b/m/a")
-    run(disk.allocate("f", 3))
-    checksum = run(FakePartMover(disk).move(store, info, 0, 3, "f"))
+    run(disk.allocate([Allocation("f", 3)]))
+    (moved,) = run(FakePartMover(disk).move(store, [Part(source=info, offset_bytes=0, length_bytes=3, path="f")]))
     assert disk.files["f"] == b"`bc"
-    assert checksum == blake3(b"`bc").hexdigest()
+    assert moved.digest == blake3(b"`bc").hexdigest()
 
 
 def test_a_scheme_without_a_driver_names_those_that_have_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 import simpy
 
 from cachecore.names import CACHE_FINALIZER, storage_key
+from cachecore.ports import Allocation
 from cachesim.apiserver import ApiServer, WriteOptions
 from cachesim.apiserver.resources import ResourceType
 from cachesim.definitions import load_definitions
@@ -68,7 +69,7 @@ class Bench:
         """Write whole files of those sizes in staging, then rename them in."""
         key = storage_key(uri)
         for name, size in sizes.items():
-            self.run(self.disk.allocate(f".localmodel/staging/{key}/{name}", size))
+            self.run(self.disk.allocate([Allocation(f".localmodel/staging/{key}/{name}", size)]))
             self.run(self.disk.write_part(f".localmodel/staging/{key}/{name}", 0, size, "token"))
         self.run(self.disk.make_directory(f"{key}/models"))
         self.run(self.disk.rename(f".localmodel/staging/{key}", published_path(key)))
@@ -138,7 +139,7 @@ def test_s1_another_copy_may_go(bench: Bench) -> None:
 
 
 def test_s2_models_and_downloads_stay_below_the_limit(bench: Bench) -> None:
-    bench.run(bench.disk.allocate(f"{STAGING}/a", 10**9 + 10**8))
+    bench.run(bench.disk.allocate([Allocation(f"{STAGING}/a", 10**9 + 10**8)]))
     assert bench.broken == ["S2"]
 
 

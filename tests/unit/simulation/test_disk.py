@@ -4,6 +4,7 @@ import pytest
 import simpy
 
 from cachecore.errors import DiskFailure, DiskFull, PathExists, PathMissing
+from cachecore.ports import Allocation
 from cachesim.disk import DiskEvent, DiskWorld, SimulatedDisk
 from cachesim.runtime import Crashed, SimpyRuntime
 
@@ -29,20 +30,20 @@ def test_a_written_file_is_read_back(runtime: SimpyRuntime, disk: SimulatedDisk)
 
 
 def test_allocation_takes_the_space_at_once(runtime: SimpyRuntime, disk: SimulatedDisk) -> None:
-    runtime.run(disk.allocate("model", 600))
+    runtime.run(disk.allocate([Allocation("model", 600)]))
     assert runtime.run(disk.usage()).free_bytes == 400
 
 
 def test_a_full_disk_refuses_and_keeps_what_it_has(runtime: SimpyRuntime, disk: SimulatedDisk) -> None:
-    runtime.run(disk.allocate("model", 600))
+    runtime.run(disk.allocate([Allocation("model", 600)]))
     with pytest.raises(DiskFull):
-        runtime.run(disk.allocate("other", 600))
+        runtime.run(disk.allocate([Allocation("other", 600)]))
     assert runtime.run(disk.exists("model"))
     assert not runtime.run(disk.exists("other"))
 
 
 def test_removal_gives_the_space_back(runtime: SimpyRuntime, disk: SimulatedDisk) -> None:
-    runtime.run(disk.allocate("a/b/model", 600))
+    runtime.run(disk.allocate([Allocation("a/b/model", 600)]))
     runtime.run(disk.remove_tree("a"))
     assert runtime.run(disk.usage()).free_bytes == 1000
 
@@ -50,7 +51,7 @@ def test_removal_gives_the_space_back(runtime: SimpyRuntime, disk: SimulatedDisk
 def test_a_file_is_whole_once_every_part_is_written(
     runtime: SimpyRuntime, disk: SimulatedDisk, world: DiskWorld
 ) -> None:
-    runtime.run(disk.allocate("model", 300))
+    runtime.run(disk.allocate([Allocation("model", 300)]))
     runtime.run(disk.write_part("model", 0, 200, "x"))
     assert [file.whole() for _, file in world.files("model")] == [False]
     runtime.run(disk.write_part("model", 200, 100, "y"))
@@ -58,7 +59,7 @@ def test_a_file_is_whole_once_every_part_is_written(
 
 
 def test_the_checksum_of_a_part_is_its_token(runtime: SimpyRuntime, disk: SimulatedDisk) -> None:
-    runtime.run(disk.allocate("model", 300))
+    runtime.run(disk.allocate([Allocation("model", 300)]))
     runtime.run(disk.write_part("model", 0, 200, "token"))
     assert runtime.run(disk.checksum("model", 0, 200)) == "token"
     assert runtime.run(disk.checksum("model", 200, 100)) != "token"

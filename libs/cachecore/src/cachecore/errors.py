@@ -23,10 +23,13 @@ The tree (adapters translate what they catch into it and chain the cause):
     │   ├── SourceChanged       an object is no longer the version that was listed
     │   ├── CorruptTransfer     bytes that arrived are not the bytes that were stored
     │   ├── HostileName         an object's name would leave the model's folder
-    │   └── SourceUnavailable   5xx, SlowDown, resets, stalls: worth a retry
+    │   └── SourceUnavailable   5xx, resets, stalls: worth a retry
+    │       └── SourceThrottled 503 SlowDown, 429: worth a retry with fewer requests at once
     └── DiskError               the node's disk
         ├── DiskFull            ENOSPC, EDQUOT
+        │   └── InodesExhausted ENOSPC though there is space
         ├── DiskReadOnly        EROFS
+        ├── DiskVanished        another file system, or none, is mounted where the store was
         ├── PathMissing         ENOENT
         ├── PathExists          EEXIST, ENOTEMPTY
         └── DiskFailure         EIO and the rest
@@ -154,6 +157,16 @@ class SourceUnavailable(SourceError):
     reason = "SourceUnavailable"
 
 
+class SourceThrottled(SourceUnavailable):
+    """The store asks for fewer requests; one that comes sooner than `retry_after_seconds` is unwelcome."""
+
+    reason = "SourceThrottled"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class DiskError(LocalModelError):
     """The node's disk. `reason` is the CamelCase word that a status carries."""
 
@@ -162,6 +175,14 @@ class DiskError(LocalModelError):
 
 class DiskFull(DiskError):
     reason = "DiskFull"
+
+
+class InodesExhausted(DiskFull):
+    reason = "InodesExhausted"
+
+
+class DiskVanished(DiskError):
+    reason = "DiskVanished"
 
 
 class DiskReadOnly(DiskError):

@@ -13,7 +13,6 @@ from cacheagent.adapters.part_mover import RangeMover
 from cacheagent.adapters.posix_disk import PosixDisk
 from cacheagent.agent import Agent
 from cacheagent.options import AgentOptions
-from cacheagent.transfer import TransferLimits
 from cacheagent.version import VERSION
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
 from cachecore.adapters.flags import FlagParser, positive_seconds
@@ -50,7 +49,12 @@ def make_parser() -> FlagParser:
         metavar="DIR",
         help="the directory below which file:// models may be; empty: file:// is off",
     )
-    parser.add_flag("--connections", default=8, type=_positive, help="parts that move at once, over all downloads")
+    parser.add_flag(
+        "--connections",
+        default=32,
+        type=_positive,
+        help="how many parts may move at once, over all downloads; how many do is found by measuring",
+    )
     parser.add_flag(
         "--progress-seconds", default=2.0, type=positive_seconds, help="how often progress is written to status"
     )
@@ -75,9 +79,11 @@ async def run(runtime: AsyncioRuntime, flags: argparse.Namespace) -> None:
         system_namespace=flags.system_namespace,
         progress_seconds=flags.progress_seconds,
         rescan_seconds=flags.rescan_seconds,
-        transfer=TransferLimits(connections=flags.connections),
+        connections_initial=min(8, flags.connections),
+        connections_max=flags.connections,
     )
-    agent = Agent(runtime, client, disk, stores, RangeMover(disk, connections=flags.connections), options, registry)
+    mover = RangeMover(disk, connections=flags.connections)
+    agent = Agent(runtime, client, disk, stores, mover, options, registry)
     server = StatusServer(address=flags.address, port=flags.port, registry=registry, ready=lambda: agent.ready)
     group = TaskGroup(runtime)
     try:
@@ -89,6 +95,7 @@ async def run(runtime: AsyncioRuntime, flags: argparse.Namespace) -> None:
     finally:
         await stores.close()
         await client.close()
+        mover.close()
         disk.close()
 
 

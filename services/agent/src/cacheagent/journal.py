@@ -1,23 +1,32 @@
-"""Which parts of a download are on disk: written as they finish, read when the agent starts again.
+"""Which parts of a download are on disk: a line each, appended as they finish, read when the agent starts again.
 
-Each segment is a small file, replaced atomically, so that a kill at any instant tears none. Parts that finish while a
-segment is being written go into the next one together.
+A line is a newline, the CRC-32 of the rest in eight hex digits, a space, and a `FinishedPart` as a JSON array. The
+newline comes first: whatever a power loss or a full disk has torn before it costs its own line only. What a line says
+is believed when the bytes on disk have its digest, and no sooner.
 """
 
 from __future__ import annotations
 
 import logging
+import zlib
+from collections.abc import Sequence
 
 import msgspec
 
 from cachecore.errors import PathMissing
-from cachecore.ports import Disk
+from cachecore.ports import Disk, Runtime
 
 logger = logging.getLogger(__name__)
 
+# What is appended survives a kill at once. A power loss may cost the parts of as many seconds.
+DURABLE_SECONDS = 1.0
+
 
 class FinishedPart(msgspec.Struct, frozen=True, array_like=True):
-    """A part of one version of one object. A part of another version matches nothing, and is fetched again."""
+    """A part of one version of one object. A part of another version matches nothing, and is fetched again.
+
+    `checksum` is `<algorithm>:<hex>`, of the kind that the store knows of the whole object; "" for none.
+    """
 
     path: str
     etag: str
@@ -25,48 +34,49 @@ class FinishedPart(msgspec.Struct, frozen=True, array_like=True):
     offset_bytes: int
     length_bytes: int
     digest: str
+    checksum: str = ""
 
 
 class Journal:
-    """The journal of one download, in the folder `directory`."""
+    """The journal of one download, in the file `path`."""
 
-    def __init__(self, disk: Disk, directory: str, *, next_segment: int = 0) -> None:
+    def __init__(self, runtime: Runtime, disk: Disk, path: str) -> None:
+        self._runtime = runtime
         self._disk = disk
-        self._directory = directory
-        self._next_segment = next_segment
-        self._pending: list[FinishedPart] = []
-        self._writing = False
+        self._path = path
+        self._durable_at_seconds = runtime.monotonic()
 
-    @classmethod
-    async def load(cls, disk: Disk, directory: str) -> tuple[Journal, list[FinishedPart]]:
-        """What an earlier run recorded; a segment that can't be read only costs its parts. Raises `DiskError`."""
-        parts: list[FinishedPart] = []
-        next_segment = 0
+    async def load(self) -> list[FinishedPart]:
+        """What an earlier run recorded; a line that can't be read only costs its part. Raises `DiskError`."""
         try:
-            names = [entry.name for entry in await disk.list_directory(directory)]
+            content = await self._disk.read(self._path)
         except PathMissing:
-            names = []
-        for name in names:
-            if not name.isdigit():
-                continue
-            next_segment = max(next_segment, int(name) + 1)
-            try:
-                parts += msgspec.json.decode(await disk.read(f"{directory}/{name}"), type=list[FinishedPart])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                logger.warning("a segment of the journal can't be read", extra={"path": f"{directory}/{name}"})
-        return cls(disk, directory, next_segment=next_segment), parts
+            return []
+        lines = [line for line in content.split(b"\n") if line]
+        parts = [part for part in map(_decode, lines) if part is not None]
+        if len(parts) < len(lines):
+            logger.warning("%d lines of the journal can't be read", len(lines) - len(parts), extra={"path": self._path})
+        return parts
 
-    async def record(self, part: FinishedPart) -> None:
-        """Note that a part is whole. Returns at once while another coroutine writes: that one takes it along."""
-        self._pending.append(part)
-        if self._writing:
-            return
-        self._writing = True
-        try:
-            while self._pending:
-                batch, self._pending = self._pending, []
-                path = f"{self._directory}/{self._next_segment:08d}"
-                self._next_segment += 1
-                await self._disk.write(path, msgspec.json.encode(batch))
-        finally:
-            self._writing = False
+    async def record(self, parts: Sequence[FinishedPart]) -> None:
+        """Note that parts are whole: when this returns, no kill makes them be fetched again."""
+        now = self._runtime.monotonic()
+        durable = now - self._durable_at_seconds >= DURABLE_SECONDS
+        if durable:
+            self._durable_at_seconds = now
+        await self._disk.append(self._path, b"".join(map(_encode, parts)), durable=durable)
+
+
+def _encode(part: FinishedPart) -> bytes:
+    text = msgspec.json.encode(part)
+    return b"\n%08x %s" % (zlib.crc32(text), text)
+
+
+def _decode(line: bytes) -> FinishedPart | None:
+    crc, _, text = line.partition(b" ")
+    if crc != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        return msgspec.json.decode(text, type=FinishedPart)
+    except msgspec.DecodeError:
+        return None

@@ -251,7 +251,7 @@ def _starts(
         for model in models
         if model.desired and not model.held and model.work is Work.NONE and not (model.damaged and model.in_use)
     ]
-    for model in sorted(missing, key=_start_rank):
+    for model in sorted(missing, key=start_rank):
         if model.damaged or (model.failed and model.retry_at_seconds > now):
             continue
         wanted = model.key in keep
@@ -272,10 +272,11 @@ def _pauses(models: list[Model], waits: dict[str, Obstacle]) -> list[Action]:
     """As many transfers that no pod waits for as there are pods' models without a slot; the least important first."""
     urgent = sum(model.in_use and model.key in waits for model in models)
     idle = [model for model in models if model.work is Work.TRANSFERRING and not model.in_use]
-    return [Pause(model.key) for model in sorted(idle, key=_start_rank, reverse=True)[:urgent]]
+    return [Pause(model.key) for model in sorted(idle, key=start_rank, reverse=True)[:urgent]]
 
 
-def _start_rank(model: Model) -> tuple[bool, int, int, str]:
+def start_rank(model: Model) -> tuple[bool, int, int, str]:
+    """Smaller comes first: of what begins, and of the parts of what is on its way."""
     return (not model.in_use, -model.priority, model.size_bytes, model.key)
 
 

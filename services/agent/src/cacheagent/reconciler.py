@@ -95,6 +95,7 @@ class NodeReconciler:
             return self._again([])
         situation = self._situation(node)
         self._works.throttle.bytes_per_second = quantity_bytes(situation.policy.bandwidth_limit)
+        self._works.ranks = {model.key: planning.start_rank(model) for model in situation.models}
         plan = planning.plan(
             situation.models,
             situation.capacity,

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from cacheagent.agent import Agent
+from cacheagent.assembly import TransferLimits
 from cacheagent.options import AgentOptions
-from cacheagent.transfer import TransferLimits
 from cachecore.controller.queue import Backoff
 from cachecore.names import POD_KEY_LABEL, storage_key
 from cachecore.ports import Task
@@ -53,7 +53,9 @@ class NodeRig:
         self.policy = NodeStoragePolicy(limit=limit_bytes)
         self.options = AgentOptions(
             node_name=NODE,
-            transfer=TransferLimits(part_bytes=PART_BYTES, connections=2, backoff_seconds=0.1),
+            transfer=TransferLimits(part_bytes=PART_BYTES, backoff_seconds=0.1),
+            connections_initial=2,
+            connections_max=2,
             retry=Backoff(base_seconds=2.0, max_seconds=60.0),
         )
         self._running: Task[None] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from cacheagent.adopting import NotTheModel, adopt
+from cacheagent.connections import Connections, Rank
 from cacheagent.context import NodeContext
 from cacheagent.credentials import credentials_place, find_credentials
 from cacheagent.demand import Demand
@@ -26,6 +27,8 @@ from cachecore.store.manifest import Manifest
 logger = logging.getLogger(__name__)
 
 DIGEST_MISMATCH_RETRY_SECONDS = 3600.0
+# Behind every rank that a plan gives.
+LAST: Rank = (True, float("inf"))
 
 
 class Works:
@@ -48,6 +51,13 @@ class Works:
         self._counted: dict[str, int] = {}
         self._told_at_seconds = 0.0
         self.throttle = TokenBucket(context.runtime)
+        self._connections = Connections(
+            context.runtime,
+            initial=context.options.connections_initial,
+            maximum=context.options.connections_max,
+        )
+        # How urgent each key is, lowest first: what the last plan was made of.
+        self.ranks: dict[str, Rank] = {}
 
     @property
     def busy(self) -> frozenset[str]:
@@ -192,7 +202,9 @@ class Works:
             self._mover,
             source.store,
             request,
+            connections=self._connections,
             limits=self._options.transfer,
+            rank=lambda: self.ranks.get(demand.key, LAST),
             throttle=self.throttle,
             progress=lambda progress: self._progressed(demand.key, progress),
         )

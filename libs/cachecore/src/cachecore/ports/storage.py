@@ -1,10 +1,12 @@
-"""Object stores and the node's disk, as production code sees them.
+"""Object stores, and the moving of their objects' bytes to a disk, as production code sees them.
 
-Sizes and offsets are bytes. Paths on a `Disk` are relative to its root, with `/`, and never leave it.
+Sizes and offsets are bytes.
 """
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,13 +28,41 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials({', '.join(name for name, _ in self.values)})"
 
 
+class ChecksumAlgorithm(enum.StrEnum):
+    """What a checksum is made with; the values are as the stores spell them, in lower case."""
+
+    BLAKE3 = "blake3"
+    CRC32 = "crc32"
+    CRC32C = "crc32c"
+    CRC64NVME = "crc64nvme"
+    MD5 = "md5"
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+
+
+class Checksum(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store knows of the bytes of one whole object, in hex.
+
+    With `part_bytes` it is a composite, as S3 makes of an upload in parts of that size (the last one may be shorter):
+    the checksum of the parts' raw checksums, one after the other.
+    """
+
+    algorithm: ChecksumAlgorithm
+    value: str
+    part_bytes: int = 0
+
+
 class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One object below a model's URI: `path` is relative to the model's folder, `location` is the driver's own name."""
+    """One object below a model's URI: `path` is relative to the model's folder, `location` is the driver's own name.
+
+    `etag` pins the version that was listed, whatever the store calls it; `checksum` is there if the listing had one.
+    """
 
     path: str
     location: str
     size_bytes: int
     etag: str = ""
+    checksum: Checksum | None = None
 
 
 class ObjectStore(Protocol):
@@ -49,6 +79,13 @@ class ObjectStore(Protocol):
         """Exactly that range of that version: `SourceChanged` when the etag is another, never fewer bytes."""
         ...
 
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        """What the store itself knows of that version's bytes; None when it knows nothing that proves anything.
+
+        It may cost a request: it is meant for objects that are worth one.
+        """
+        ...
+
 
 class ObjectStores(Protocol):
     """Opens the store that serves a URI's scheme."""
@@ -58,73 +95,34 @@ class ObjectStores(Protocol):
         ...
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One range of one object, and the (allocated) file that it belongs into, at the same offset.
+
+    With `algorithm` its checksum of that kind is wanted as well.
+    """
+
+    source: ObjectInfo
+    offset_bytes: int
+    length_bytes: int
+    path: str
+    algorithm: ChecksumAlgorithm | None = None
+
+
+class MovedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """The blake3 of the bytes that were written, and their checksum of the kind that was asked for, in hex."""
+
+    digest: str
+    checksum: str = ""
+
+
 class PartMover(Protocol):
-    """Keeps bytes out of coroutines: copies one range of an object into a file and checksums it on the way."""
+    """Keeps bytes out of coroutines: copies ranges of objects into files and checksums them on the way."""
 
-    async def move(
-        self, store: ObjectStore, source: ObjectInfo, offset_bytes: int, length_bytes: int, path: str
-    ) -> str:
-        """Write the range at the same offset of the (allocated) file `path`; return the blake3 of the bytes, in hex.
+    async def move(self, store: ObjectStore, parts: Sequence[Part]) -> list[MovedPart]:
+        """Move the parts, one after the other; answer for those that were moved: at least the first.
 
-        Raises `SourceError` and `DiskError` branches. Bytes beyond the range are never touched.
+        Like read(2), it ends early rather than fail when it has got something done: whoever wants the rest asks again.
+        Raises the `SourceError` and `DiskError` branches when the first part can't be moved, and `CorruptTransfer`
+        when its bytes are not those that the store has told with them. Bytes beyond the ranges are never touched.
         """
-        ...
-
-
-class DiskUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file system under the root has, as an unprivileged writer sees it."""
-
-    total_bytes: int
-    free_bytes: int
-
-
-class DirectoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    is_directory: bool
-    is_symlink: bool = False
-    size_bytes: int = 0
-    modified_seconds: float = 0.0
-
-
-class Disk(Protocol):
-    """The few file operations that the store needs. Raises the `DiskError` branch and nothing else."""
-
-    async def usage(self) -> DiskUsage: ...
-
-    async def exists(self, path: str) -> bool: ...
-
-    async def list_directory(self, path: str) -> list[DirectoryEntry]:
-        """Sorted by name; symlinks are not followed. Raises `PathMissing`."""
-        ...
-
-    async def read(self, path: str) -> bytes:
-        """A small file, whole. Raises `PathMissing`."""
-        ...
-
-    async def write(self, path: str, content: bytes) -> None:
-        """Replace a small file atomically and durably: write beside it, fsync, rename, fsync the parent."""
-        ...
-
-    async def make_directory(self, path: str) -> None:
-        """With its parents, durable; nothing happens when it is there."""
-        ...
-
-    async def allocate(self, path: str, size_bytes: int) -> None:
-        """Create (or keep) the file with its parents, at that size, its blocks reserved. Raises `DiskFull`."""
-        ...
-
-    async def checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
-        """blake3 of that range, in hex. A file that is too short gives another checksum, not an error."""
-        ...
-
-    async def sync_tree(self, path: str) -> None:
-        """fsync every file below, then every directory, bottom up."""
-        ...
-
-    async def rename(self, source: str, target: str) -> None:
-        """rename(2), then fsync both parents. The target's parent exists. Raises `PathExists`, `PathMissing`."""
-        ...
-
-    async def remove_tree(self, path: str) -> None:
-        """Unlink everything below and the path itself; symlinks are not followed. Nothing happens when it is gone."""
         ...

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-
-from blake3 import blake3
+from collections.abc import Sequence
 
 from cachecore.errors import DiskFailure, DiskFull, PathExists, PathMissing
-from cachecore.ports.storage import DirectoryEntry, DiskUsage
+from cachecore.ports import Allocation, ChecksumAlgorithm, DirectoryEntry, DiskUsage
+from cachecore.testing.checksums import checksum
 from cachecore.testing.faults import FaultPlan
 
 
@@ -24,12 +24,14 @@ class FakeDisk:
     """Files and directories by their paths, relative to the root.
 
     Verbs for `faults`: the port's method names and `write_at`; their subject is the path (for rename, the source).
-    `foreign_bytes` is what somebody else has written on the same file system. `chance` chooses what `crash` leaves.
+    `foreign_bytes` is what somebody else has written on the same file system, `file_system` its name. `chance` chooses
+    what `crash` leaves.
     """
 
     def __init__(self, capacity_bytes: int = 1 << 40, *, chance: random.Random | None = None) -> None:
         self.capacity_bytes = capacity_bytes
         self.foreign_bytes = 0
+        self.file_system = "disk-0"
         self.modified_seconds = 0.0
         self.faults = FaultPlan()
         self._chance = chance if chance is not None else random.Random(0)
@@ -54,7 +56,7 @@ class FakeDisk:
     async def usage(self) -> DiskUsage:
         self.faults.before("usage", "")
         free = max(0, self.capacity_bytes - self.foreign_bytes - self.used_bytes)
-        return DiskUsage(total_bytes=self.capacity_bytes, free_bytes=free)
+        return DiskUsage(total_bytes=self.capacity_bytes, free_bytes=free, file_system=self.file_system)
 
     async def exists(self, path: str) -> bool:
         self.faults.before("exists", path)
@@ -86,7 +88,22 @@ class FakeDisk:
         self._make_directory(_normal(path))
         self.faults.after("make_directory", path)
 
-    async def allocate(self, path: str, size_bytes: int) -> None:
+    async def append(self, path: str, content: bytes, *, durable: bool) -> None:
+        self.faults.before("append", path)
+        target = _normal(path)
+        self._make_directory(_parent(target))
+        self._reserve(len(content))
+        file = self._files.get(target) or self._put(target, b"")
+        file.content.extend(content)
+        if durable:
+            file.durable = bytes(file.content)
+        self.faults.after("append", path)
+
+    async def allocate(self, files: Sequence[Allocation]) -> None:
+        for file in files:
+            self._allocate(file.path, file.size_bytes)
+
+    def _allocate(self, path: str, size_bytes: int) -> None:
         self.faults.before("allocate", path)
         target = _normal(path)
         self._make_directory(_parent(target))
@@ -101,10 +118,25 @@ class FakeDisk:
             file.content.extend(bytes(size_bytes - old_size))
         self.faults.after("allocate", path)
 
-    async def checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
+    async def shrink(self, path: str, size_bytes: int) -> None:
+        self.faults.before("shrink", path)
+        file = self._files.get(_normal(path))
+        if file is not None:
+            del file.content[size_bytes:]
+
+    async def checksum(
+        self,
+        path: str,
+        offset_bytes: int,
+        length_bytes: int,
+        algorithm: ChecksumAlgorithm = ChecksumAlgorithm.BLAKE3,
+    ) -> str:
         self.faults.before("checksum", path)
         content = self._file(path).content
-        return blake3(bytes(content[offset_bytes : offset_bytes + length_bytes])).hexdigest()
+        return checksum(algorithm, bytes(content[offset_bytes : offset_bytes + length_bytes]))
+
+    async def warm(self, path: str) -> None:
+        self.faults.before("warm", path)
 
     async def sync_tree(self, path: str) -> None:
         self.faults.before("sync_tree", path)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from blake3 import blake3
 
-from cachecore.errors import SourceChanged, SourceNotFound, SourceUnavailable, UnsupportedScheme
-from cachecore.ports.runtime import Runtime
-from cachecore.ports.storage import Credentials, ObjectInfo, ObjectStore
+from cachecore.errors import LocalModelError, SourceChanged, SourceNotFound, SourceUnavailable, UnsupportedScheme
+from cachecore.ports import (
+    Checksum,
+    ChecksumAlgorithm,
+    Credentials,
+    MovedPart,
+    ObjectInfo,
+    ObjectStore,
+    Part,
+    Runtime,
+)
+from cachecore.testing.checksums import checksum
 from cachecore.testing.fake_disk import FakeDisk
 from cachecore.testing.faults import FaultPlan
 
@@ -14,12 +25,15 @@ from cachecore.testing.faults import FaultPlan
 class FakeObjectStore:
     """Objects by their whole URI, for example `s3://models/iris/model.bin`.
 
-    Verbs for `faults`: list (subject: the URI) and read (subject: the object's location).
+    With `algorithm` it knows a checksum of that kind of each object, a composite one with `checksum_part_bytes`.
+    Verbs for `faults`: list (subject: the URI), read and checksum (subject: the object's location).
     """
 
     def __init__(self, objects: dict[str, bytes] | None = None) -> None:
         self.objects: dict[str, bytes] = dict(objects or {})
         self.faults = FaultPlan()
+        self.algorithm: ChecksumAlgorithm | None = None
+        self.checksum_part_bytes = 0
         self.bytes_read = 0
         self._corrupt: set[str] = set()
 
@@ -30,6 +44,21 @@ class FakeObjectStore:
     def corrupt(self, location: str) -> None:
         """From now on the reads of this object answer with one bit flipped, under the etag of the true bytes."""
         self._corrupt.add(location)
+
+    def mend(self, location: str) -> None:
+        """From now on its reads are true again."""
+        self._corrupt.discard(location)
+
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        self.faults.before("checksum", source.location)
+        if self.algorithm is None:
+            return None
+        content, size = self.objects[source.location], self.checksum_part_bytes
+        if not size:
+            return Checksum(algorithm=self.algorithm, value=checksum(self.algorithm, content))
+        pieces = [content[at : at + size] for at in range(0, len(content), size)]
+        raw = b"".join(bytes.fromhex(checksum(self.algorithm, piece)) for piece in pieces)
+        return Checksum(algorithm=self.algorithm, value=checksum(self.algorithm, raw), part_bytes=size)
 
     async def list(self, uri: str) -> list[ObjectInfo]:
         self.faults.before("list", uri)
@@ -95,17 +124,29 @@ class FakePartMover:
         self.faults = FaultPlan()
         self.bytes_moved = 0
 
-    async def move(
-        self, store: ObjectStore, source: ObjectInfo, offset_bytes: int, length_bytes: int, path: str
-    ) -> str:
-        self.faults.before("move", path)
-        content = await store.read(source, offset_bytes, length_bytes)
+    async def move(self, store: ObjectStore, parts: Sequence[Part]) -> list[MovedPart]:
+        moved: list[MovedPart] = []
+        for part in parts:
+            try:
+                moved.append(await self._move(store, part))
+            except LocalModelError:
+                if not moved:
+                    raise
+                break
+        return moved
+
+    async def _move(self, store: ObjectStore, part: Part) -> MovedPart:
+        self.faults.before("move", part.path)
+        content = await store.read(part.source, part.offset_bytes, part.length_bytes)
         if self._runtime is not None:
-            await self._runtime.sleep(length_bytes * self._seconds_per_byte)
-        self._disk.write_at(path, offset_bytes, content)
-        self.bytes_moved += length_bytes
-        self.faults.after("move", path)
-        return blake3(content).hexdigest()
+            await self._runtime.sleep(part.length_bytes * self._seconds_per_byte)
+        self._disk.write_at(part.path, part.offset_bytes, content)
+        self.bytes_moved += part.length_bytes
+        self.faults.after("move", part.path)
+        return MovedPart(
+            digest=blake3(content).hexdigest(),
+            checksum="" if part.algorithm is None else checksum(part.algorithm, content),
+        )
 
 
 def _etag(content: bytes) -> str:

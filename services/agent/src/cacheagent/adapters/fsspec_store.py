@@ -12,7 +12,7 @@ import fsspec
 from cacheagent.adapters.source_errors import translate
 from cacheagent.adapters.threads import in_thread
 from cachecore.errors import SourceNotFound, SourceUnavailable
-from cachecore.ports import Credentials, ObjectInfo
+from cachecore.ports import Checksum, Credentials, ObjectInfo
 
 # What a driver is told of the credentials: its argument, by the name that KServe's secrets have for it.
 _ARGUMENTS = {
@@ -73,6 +73,9 @@ class FsspecStore:
         if len(content) != length_bytes:
             raise SourceUnavailable(f"{source.location}: {len(content)} bytes came instead of {length_bytes}")
         return content
+
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        return source.checksum
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from cacheagent.adapters.source_errors import translate
 from cacheagent.adapters.threads import in_thread
 from cachecore.errors import AccessDenied, HostileName, SourceChanged, SourceNotFound, SourceUnavailable
-from cachecore.ports import ObjectInfo
+from cachecore.ports import Checksum, ObjectInfo
 
 Objects: TypeAlias = list[ObjectInfo]
 
@@ -34,6 +34,9 @@ class LocalStore:
             return await in_thread(self._threads, _read, source, offset_bytes, length_bytes)
         except OSError as error:
             raise translate(error, source.location) from error
+
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        return source.checksum
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

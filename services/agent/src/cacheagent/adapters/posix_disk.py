@@ -10,22 +10,31 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from blake3 import blake3
-
 from cacheagent.adapters.threads import in_thread
-from cachecore.errors import DiskError, DiskFailure, DiskFull, DiskReadOnly, PathExists, PathMissing
-from cachecore.ports import DirectoryEntry, DiskUsage
+from cacheagent.checksums import running
+from cachecore.errors import (
+    DiskError,
+    DiskFailure,
+    DiskFull,
+    DiskReadOnly,
+    InodesExhausted,
+    PathExists,
+    PathMissing,
+)
+from cachecore.ports import Allocation, ChecksumAlgorithm, DirectoryEntry, DiskUsage
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS = 16
 READ_BYTES = 4 * 2**20
+# So many files are synced at once: a journal of the file system commits them together.
+SYNC_THREADS = 8
 
 _ERRORS: dict[int, type[DiskError]] = {
     errno.ENOSPC: DiskFull,
@@ -62,11 +71,26 @@ class PosixDisk:
     async def make_directory(self, path: str) -> None:
         await self._run(path, self._make_directory, path)
 
-    async def allocate(self, path: str, size_bytes: int) -> None:
-        await self._run(path, self._allocate, path, size_bytes)
+    async def append(self, path: str, content: bytes, *, durable: bool) -> None:
+        await self._run(path, self._append, path, content, durable)
 
-    async def checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
-        return await self._run(path, self._checksum, path, offset_bytes, length_bytes)
+    async def allocate(self, files: Sequence[Allocation]) -> None:
+        await self._run(files[0].path if files else "", self._allocate, files)
+
+    async def shrink(self, path: str, size_bytes: int) -> None:
+        await self._run(path, self._shrink, path, size_bytes)
+
+    async def checksum(
+        self,
+        path: str,
+        offset_bytes: int,
+        length_bytes: int,
+        algorithm: ChecksumAlgorithm = ChecksumAlgorithm.BLAKE3,
+    ) -> str:
+        return await self._run(path, self._checksum, path, offset_bytes, length_bytes, algorithm)
+
+    async def warm(self, path: str) -> None:
+        await self._run(path, self._warm, path)
 
     async def sync_tree(self, path: str) -> None:
         await self._run(path, self._sync_tree, path)
@@ -77,10 +101,6 @@ class PosixDisk:
     async def remove_tree(self, path: str) -> None:
         await self._run(path, self._remove_tree, path)
 
-    async def write_at(self, path: str, offset_bytes: int, content: bytes) -> str:
-        """For part movers: write there, and return the blake3 of the content."""
-        return await self._run(path, self._write_at, path, offset_bytes, content)
-
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -88,14 +108,31 @@ class PosixDisk:
         try:
             return await in_thread(self._threads, work, *args, **kwargs)
         except OSError as error:
-            kind = _ERRORS.get(error.errno or 0, DiskFailure)
-            raise kind(f"{subject or self._root}: {error.strerror or error}") from error
+            raise self.translate(error, subject) from error
+
+    def translate(self, error: OSError, subject: str) -> DiskError:
+        """What an error of the file system means to us."""
+        kind = _ERRORS.get(error.errno or 0, DiskFailure)
+        if kind is DiskFull and self._no_inodes():
+            return InodesExhausted(f"{subject or self._root}: the file system has no inode left")
+        return kind(f"{subject or self._root}: {error.strerror or error}")
+
+    def _no_inodes(self) -> bool:
+        try:
+            found = os.statvfs(self._root)
+        except OSError:
+            return False
+        return found.f_files > 0 and found.f_favail == 0
 
     def _usage(self) -> DiskUsage:
         found = os.statvfs(self._root)
         # What is kept for the superuser is no room for anybody here.
         usable = found.f_blocks - (found.f_bfree - found.f_bavail)
-        return DiskUsage(total_bytes=usable * found.f_frsize, free_bytes=found.f_bavail * found.f_frsize)
+        return DiskUsage(
+            total_bytes=usable * found.f_frsize,
+            free_bytes=found.f_bavail * found.f_frsize,
+            file_system=f"{os.stat(self._root).st_dev}:{found.f_fsid}",
+        )
 
     def _exists(self, path: str) -> bool:
         try:
@@ -125,7 +162,7 @@ class PosixDisk:
         return sorted(entries, key=lambda entry: entry.name)
 
     def _read(self, path: str) -> bytes:
-        with self._file(path, os.O_RDONLY) as file:
+        with self.open_file(path, os.O_RDONLY) as file:
             pieces = []
             while piece := os.read(file, READ_BYTES):
                 pieces.append(piece)
@@ -147,38 +184,73 @@ class PosixDisk:
         with self._directory(path, make=True):
             return
 
-    def _allocate(self, path: str, size_bytes: int) -> None:
+    def _append(self, path: str, content: bytes, durable: bool) -> None:
         with self._parent(path, make=True) as (parent, name):
-            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644, dir_fd=parent)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(name, flags, 0o644, dir_fd=parent)
             try:
-                if os.fstat(file).st_size > size_bytes:
-                    os.ftruncate(file, size_bytes)
-                if size_bytes:
-                    os.posix_fallocate(file, 0, size_bytes)
+                if os.write(file, content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if durable:
+                    os.fsync(file)
+                    os.fsync(parent)
             finally:
                 os.close(file)
 
-    def _checksum(self, path: str, offset_bytes: int, length_bytes: int) -> str:
-        digest = blake3()
-        with self._file(path, os.O_RDONLY) as file:
+    def _allocate(self, files: Sequence[Allocation]) -> None:
+        for allocation in files:
+            with self._parent(allocation.path, make=True) as (parent, name):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                file = os.open(name, flags, 0o644, dir_fd=parent)
+                try:
+                    if os.fstat(file).st_size > allocation.size_bytes:
+                        os.ftruncate(file, allocation.size_bytes)
+                    if allocation.size_bytes:
+                        os.posix_fallocate(file, 0, allocation.size_bytes)
+                finally:
+                    os.close(file)
+
+    def _shrink(self, path: str, size_bytes: int) -> None:
+        try:
+            with self.open_file(path, os.O_WRONLY) as file:
+                if os.fstat(file).st_size > size_bytes:
+                    os.ftruncate(file, size_bytes)
+        except FileNotFoundError:
+            return
+
+    def _checksum(self, path: str, offset_bytes: int, length_bytes: int, algorithm: ChecksumAlgorithm) -> str:
+        made = running(algorithm)
+        with self.open_file(path, os.O_RDONLY) as file:
             position, end = offset_bytes, offset_bytes + length_bytes
             while position < end:
                 piece = os.pread(file, min(READ_BYTES, end - position), position)
                 if not piece:
                     break
-                digest.update(piece)
+                made.update(piece)
                 position += len(piece)
-        return digest.hexdigest()
+        return made.hexdigest()
+
+    def _warm(self, path: str) -> None:
+        room_bytes = _unused_memory_bytes()
+        with self._directory(path) as directory:
+            for _, folders, files, folder in os.fwalk(".", follow_symlinks=False, dir_fd=directory):
+                folders.sort()
+                for name in sorted(files):
+                    room_bytes -= os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+                    if room_bytes < 0:
+                        return
+                    _read_ahead(name, folder)
 
     def _sync_tree(self, path: str) -> None:
         with self._parent(path) as (parent, name):
             if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                 _sync_file(name, parent)
                 return
-        with self._directory(path) as directory:
+        with self._directory(path) as directory, ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync") as threads:
             for _, _, files, folder in os.fwalk(".", topdown=False, follow_symlinks=False, dir_fd=directory):
-                for file in files:
-                    _sync_file(file, folder)
+                # The folder is open as long as its files are being synced.
+                for done in [threads.submit(_sync_file, file, folder) for file in files]:
+                    done.result()
                 os.fsync(folder)
 
     def _rename(self, source: str, target: str) -> None:
@@ -198,14 +270,9 @@ class PosixDisk:
         except FileNotFoundError:
             return
 
-    def _write_at(self, path: str, offset_bytes: int, content: bytes) -> str:
-        # Opened without O_CREAT: a staging area that has been given up is not brought back by a late part.
-        with self._file(path, os.O_WRONLY) as file:
-            _write_all(file, content, offset_bytes)
-        return blake3(content).hexdigest()
-
     @contextmanager
-    def _file(self, path: str, flags: int) -> Iterator[int]:
+    def open_file(self, path: str, flags: int) -> Iterator[int]:
+        """The descriptor of a file that is there, for adapters that move bytes. Raises `OSError`."""
         with self._parent(path) as (parent, name):
             file = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
@@ -264,6 +331,19 @@ def _write_all(file: int, content: bytes, offset_bytes: int) -> None:
         written = os.pwrite(file, rest, offset_bytes)
         rest = rest[written:]
         offset_bytes += written
+
+
+def _read_ahead(name: str, parent: int) -> None:
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+    finally:
+        os.close(file)
+
+
+def _unused_memory_bytes() -> int:
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemFree:"))
 
 
 def _sync_file(name: str, parent: int) -> None:

@@ -1,17 +1,20 @@
-"""S3 through s3fs, on our own event loop: credentials, endpoints and sessions are its work, ranges are ours."""
+"""S3 through s3fs, on our own event loop: credentials, endpoints, sessions and signatures are its work."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import s3fs
 
+from cacheagent.adapters.s3_checksums import is_composite, told_checksum
+from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import translate
-from cachecore.errors import CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
-from cachecore.ports import Credentials, ObjectInfo
+from cachecore.errors import AccessDenied, CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
+from cachecore.ports import Checksum, Credentials, ObjectInfo
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,8 @@ READ_TIMEOUT_SECONDS = 60
 CONNECTIONS = 64
 # The transfer has retries of its own, which know what they are about: here only one for a stale connection.
 ATTEMPTS = 2
+# Of a URL; it is signed for one part, and used at once.
+SIGNED_SECONDS = 900
 
 
 Objects: TypeAlias = list[ObjectInfo]
@@ -34,6 +39,8 @@ class S3Store:
             skip_instance_cache=True,
             use_listings_cache=False,
             config_kwargs={
+                # Without it botocore signs URLs with the old version 2, which newer regions and KMS refuse.
+                "signature_version": "s3v4",
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "read_timeout": READ_TIMEOUT_SECONDS,
                 "max_pool_connections": CONNECTIONS,
@@ -43,6 +50,8 @@ class S3Store:
             **_options(credentials, environment),
         )
         self._fs.retries = 1
+        self._payer: dict[str, str] = {"RequestPayer": "requester"} if _requester_pays(credentials, environment) else {}
+        self._tls = _tls(credentials, environment)
         self._opening = asyncio.Lock()
         self._open = False
 
@@ -67,7 +76,7 @@ class S3Store:
         pinned = {"IfMatch": f'"{source.etag}"'} if source.etag else {}
         try:
             response = await self._call(
-                "get_object", Bucket=bucket, Key=key, Range=f"bytes={offset_bytes}-{last}", **pinned
+                "get_object", Bucket=bucket, Key=key, Range=f"bytes={offset_bytes}-{last}", **pinned, **self._payer
             )
             async with response["Body"] as body:
                 content: bytes = await body.read()
@@ -75,6 +84,39 @@ class S3Store:
             raise translate(error, source.location) from error
         _check(response, source, offset_bytes, length_bytes, len(content))
         return content
+
+    async def sign(self, source: ObjectInfo, *, fresh: bool = False) -> SignedRequest:
+        """s3fs' own credentials are as fresh as they can be: it renews those that expire."""
+        try:
+            await self._connect()
+            url = await self._fs._url(
+                source.location,
+                expires=SIGNED_SECONDS,
+                client_method="get_object",
+                ChecksumMode="ENABLED",
+                **self._payer,
+            )
+        except Exception as error:
+            raise translate(error, source.location) from error
+        headers = [("If-Match", f'"{source.etag}"')] if source.etag else []
+        headers.append(("x-amz-checksum-mode", "ENABLED"))
+        headers += [("x-amz-request-payer", value) for value in self._payer.values()]
+        return SignedRequest(url=url, headers=tuple(headers), checksum_of=told_checksum, tls=self._tls)
+
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        bucket, _, key = source.location.removeprefix("s3://").partition("/")
+        pinned = {"IfMatch": f'"{source.etag}"'} if source.etag else {}
+        asked = {"Bucket": bucket, "Key": key, "ChecksumMode": "ENABLED", **pinned, **self._payer}
+        try:
+            headers = _headers(await self._call("head_object", **asked))
+            if not is_composite(headers):
+                return told_checksum(headers)
+            first = await self._call("head_object", **asked, PartNumber=1)
+        except Exception as error:
+            raise translate(error, source.location) from error
+        part_bytes = int(first["ContentLength"])
+        # A server that ignores the part number answers for the whole, which would be a part of no composite.
+        return told_checksum(headers, part_bytes) if part_bytes < source.size_bytes else None
 
     async def close(self) -> None:
         if self._open:
@@ -85,7 +127,7 @@ class S3Store:
         found: Objects = []
         more: dict[str, str] = {}
         while True:
-            page = await self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+            page = await self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, **more, **self._payer)
             found += [
                 _info(bucket, item["Key"], item["Key"][len(prefix) :], item["Size"], item.get("ETag", ""))
                 for item in page.get("Contents", ())
@@ -97,16 +139,19 @@ class S3Store:
     async def _list_one(self, bucket: str, key: str) -> Objects:
         """The URI may name one object instead of a folder."""
         try:
-            head = await self._call("head_object", Bucket=bucket, Key=key)
+            head = await self._call("head_object", Bucket=bucket, Key=key, **self._payer)
         except FileNotFoundError:
             return []
         return [_info(bucket, key, key.rpartition("/")[2], head["ContentLength"], head.get("ETag", ""))]
 
-    async def _call(self, method: str, **arguments: Any) -> Any:
+    async def _connect(self) -> None:
         async with self._opening:
             if not self._open:
                 await self._fs.set_session()
                 self._open = True
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        await self._connect()
         return await self._fs._call_s3(method, **arguments)
 
 
@@ -158,6 +203,34 @@ def _options(credentials: Credentials, environment: Mapping[str, str]) -> dict[s
         options["secret"] = own.get("AWS_SECRET_ACCESS_KEY")
         options["token"] = own.get("AWS_SESSION_TOKEN") or None
     return options
+
+
+def _headers(response: dict[str, Any]) -> dict[str, str]:
+    """The headers of an answer, lower case."""
+    return {name.lower(): str(value) for name, value in response["ResponseMetadata"]["HTTPHeaders"].items()}
+
+
+def _requester_pays(credentials: Credentials, environment: Mapping[str, str]) -> bool:
+    name = "AWS_REQUEST_PAYER"
+    return (credentials.get(name) or environment.get(name, "")).lower() == "requester"
+
+
+def _tls(credentials: Credentials, environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Whom the threads trust: as the driver does."""
+
+    def setting(name: str) -> str:
+        return credentials.get(name) or environment.get(name, "")
+
+    if setting("S3_VERIFY_SSL").lower() in ("0", "false"):
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    bundle = setting("AWS_CA_BUNDLE")
+    try:
+        return ssl.create_default_context(cafile=bundle) if bundle else ssl.create_default_context()
+    except OSError as error:
+        raise AccessDenied(f"the CA bundle {bundle} can't be read: {error.strerror}") from error
 
 
 def _addressing(credentials: Credentials, environment: Mapping[str, str]) -> dict[str, Any]:

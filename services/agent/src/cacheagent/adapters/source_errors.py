@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 
-from cachecore.errors import AccessDenied, SourceChanged, SourceError, SourceNotFound, SourceUnavailable
+from cachecore.errors import (
+    AccessDenied,
+    SourceChanged,
+    SourceError,
+    SourceNotFound,
+    SourceThrottled,
+    SourceUnavailable,
+)
 
 _CHANGED = frozenset(("412", "PreconditionFailed", "416", "InvalidRange", "ConditionalRequestConflict"))
 _MISSING = frozenset(("404", "410", "NoSuchBucket", "NoSuchKey", "NotFound"))
@@ -24,10 +32,13 @@ _DENIED = frozenset(
         "Unauthorized",
     )
 )
+_THROTTLED = frozenset(("429", "SlowDown", "RequestLimitExceeded", "TooManyRequests", "Throttling", "ServerBusy"))
 _NO_CREDENTIALS = frozenset(("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"))
 _UNREACHABLE = frozenset(("ClientConnectorError", "ConnectTimeoutError", "EndpointConnectionError"))
 _NO_ADDRESS = frozenset(("InvalidURL", "ParamValidationError"))
 MESSAGE_LENGTH_MAX = 200
+
+_XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
 
 
 def translate(error: Exception, subject: str) -> SourceError:
@@ -35,20 +46,41 @@ def translate(error: Exception, subject: str) -> SourceError:
     if isinstance(error, SourceError):
         return error
     for cause in _causes(error):
-        code = _code(cause)
-        if code in _CHANGED:
-            return SourceChanged(f"{subject} is no longer the version that was listed ({code})")
-        if code in _DENIED:
-            return AccessDenied(f"{subject}: the credentials are refused ({code})")
-        if code == "NoSuchBucket":
-            return SourceNotFound(f"{subject}: there is no bucket of that name ({code})")
-        if code in _MISSING:
-            return SourceNotFound(f"{subject} does not exist ({code})")
         if type(cause).__name__ in _NO_CREDENTIALS:
             return AccessDenied(f"{subject}: there are no credentials for it")
+        code = _code(cause)
         if code:
-            return SourceUnavailable(f"{subject}: the store answered {code}")
+            return _of_code(code, subject)
     return _without_an_answer(error, subject)
+
+
+def refusal(status: int, body: bytes, subject: str, *, retry_after: str = "") -> SourceError:
+    """What a raw answer means: the code in its XML, as S3 and Azure write it, or else its HTTP status.
+
+    `retry_after` is the header of that name; only seconds count.
+    """
+    found = _XML_CODE.search(body)
+    error = _of_code(found[1].decode(errors="replace") if found else str(status), subject)
+    if type(error) is SourceUnavailable and str(status) in _THROTTLED | _CHANGED | _MISSING | _DENIED:
+        # A code that we don't know, under a status that we do.
+        error = _of_code(str(status), subject)
+    if isinstance(error, SourceThrottled) and retry_after.isdigit():
+        error.retry_after_seconds = float(retry_after)
+    return error
+
+
+def _of_code(code: str, subject: str) -> SourceError:
+    if code in _CHANGED:
+        return SourceChanged(f"{subject} is no longer the version that was listed ({code})")
+    if code in _DENIED:
+        return AccessDenied(f"{subject}: the credentials are refused ({code})")
+    if code == "NoSuchBucket":
+        return SourceNotFound(f"{subject}: there is no bucket of that name ({code})")
+    if code in _MISSING:
+        return SourceNotFound(f"{subject} does not exist ({code})")
+    if code in _THROTTLED:
+        return SourceThrottled(f"{subject}: the store asks for fewer requests ({code})")
+    return SourceUnavailable(f"{subject}: the store answered {code}")
 
 
 def _without_an_answer(error: Exception, subject: str) -> SourceError:

@@ -17,10 +17,16 @@ async def in_thread(executor: Executor, work: Callable[P, T], *args: P.args, **k
     A thread can't be stopped. So a cancellation is delivered when the work has ended: otherwise it would still write
     while the one who cancelled it believes that the path is his.
     """
-    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
+    return await in_stoppable_thread(executor, lambda: work(*args, **kwargs), lambda: None)
+
+
+async def in_stoppable_thread(executor: Executor, work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """As `in_thread`, of work that `stop` tells to end soon."""
+    future = asyncio.get_running_loop().run_in_executor(executor, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
+        stop()
         while not future.done():
             try:
                 await asyncio.wait([future])

@@ -1,0 +1,249 @@
+"""GETs of signed URLs over kept-alive connections, for threads: plain `http.client`, read straight into a buffer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from cacheagent.adapters.signed import SignedRequest
+from cacheagent.adapters.source_errors import refusal, translate
+from cachecore.errors import CorruptTransfer, SourceChanged, SourceError, SourceUnavailable
+from cachecore.ports import ObjectInfo, Part
+
+CONNECT_TIMEOUT_SECONDS = 15.0
+READ_TIMEOUT_SECONDS = 60.0
+# A part that trickles in more slowly than this is a stall with a pulse.
+SLOWEST_BYTES_PER_SECOND = 64 * 1024
+REDIRECTS_MAX = 3
+ERROR_BODY_BYTES = 64 * 1024
+
+Place = tuple[str, str, int, ssl.SSLContext | None]
+
+
+class Aborted(Exception):
+    """Whoever asked for the bytes no longer wants them."""
+
+
+class Abort:
+    """Ends, from another thread, what a thread reads from the network."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self.aborted = False
+
+    def abort(self) -> None:
+        with self._lock:
+            self.aborted = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def watch(self, connected: socket.socket | None) -> None:
+        """The socket that is read now; None for none. Raises `Aborted` when it was aborted before."""
+        with self._lock:
+            self._socket = connected
+            if self.aborted and connected is not None:
+                raise Aborted
+
+
+class Answer:
+    """The body of one answer, which is exactly the part that was asked for."""
+
+    def __init__(
+        self, source: ObjectInfo, response: http.client.HTTPResponse, length_bytes: int, deadline_seconds: float
+    ) -> None:
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.getheaders()}
+        self._source = source
+        self._response = response
+        self._left_bytes = length_bytes
+        self._deadline_seconds = deadline_seconds
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer, or as much of it as is left of the part: 0 at its end. Raises `SourceUnavailable`."""
+        wanted = min(len(buffer), self._left_bytes)
+        filled = 0
+        while filled < wanted:
+            count = self._response.readinto(buffer[filled:wanted])
+            if not count:
+                raise SourceUnavailable(
+                    f"{self._source.location}: the connection ended {self._left_bytes - filled} bytes too early"
+                )
+            filled += count
+            if time.monotonic() > self._deadline_seconds:
+                raise SourceUnavailable(f"{self._source.location}: the bytes come too slowly")
+        self._left_bytes -= filled
+        return filled
+
+
+class HttpRanges:
+    """Connections that are kept for the next range, by where they lead to."""
+
+    def __init__(
+        self,
+        *,
+        connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    ) -> None:
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._read_timeout_seconds = read_timeout_seconds
+        self._lock = threading.Lock()
+        self._idle: dict[Place, list[http.client.HTTPConnection]] = {}
+        self._proxies = urllib.request.getproxies()
+
+    @contextmanager
+    def get(self, signed: SignedRequest, part: Part, abort: Abort) -> Iterator[Answer]:
+        """The answer to a GET of the part. Raises the `SourceError` branch, and `Aborted`."""
+        whole = part.length_bytes == part.source.size_bytes
+        try:
+            place, connection, response = self._ask(signed, part, whole, abort)
+            try:
+                _check(part, whole, signed, response)
+                slowest = part.length_bytes / SLOWEST_BYTES_PER_SECOND
+                deadline = time.monotonic() + self._read_timeout_seconds + slowest
+                yield Answer(part.source, response, part.length_bytes, deadline)
+            except BaseException:
+                connection.close()
+                raise
+            finally:
+                abort.watch(None)
+            self._keep(place, connection, response)
+        except (OSError, http.client.HTTPException) as error:
+            if abort.aborted:
+                raise Aborted from error
+            raise translate(error, part.source.location) from error
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._lock:
+            idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection in connections:
+                connection.close()
+
+    def _ask(
+        self, signed: SignedRequest, part: Part, whole: bool, abort: Abort
+    ) -> tuple[Place, http.client.HTTPConnection, http.client.HTTPResponse]:
+        headers = dict(signed.headers)
+        if not whole:
+            headers["Range"] = f"bytes={part.offset_bytes}-{part.offset_bytes + part.length_bytes - 1}"
+        url = signed.url
+        for _ in range(REDIRECTS_MAX + 1):
+            parsed = urllib.parse.urlsplit(url)
+            place = self._place(parsed, signed.tls)
+            target = urllib.parse.urlunsplit(("", "", parsed.path or "/", parsed.query, ""))
+            connection, response = self._answered(place, target, headers, abort)
+            location = response.getheader("Location")
+            if response.status not in (301, 302, 303, 307, 308) or not location:
+                return place, connection, response
+            connection.close()
+            following = urllib.parse.urljoin(url, location)
+            if parsed.scheme == "https" and not following.startswith("https:"):
+                raise SourceUnavailable(f"{part.source.location}: the server sends us from https to http")
+            if urllib.parse.urlsplit(following).netloc != parsed.netloc:
+                # What authorizes us there is none of the other host's business.
+                headers.pop("Authorization", None)
+            url = following
+        raise SourceUnavailable(f"{part.source.location}: more than {REDIRECTS_MAX} redirections")
+
+    def _answered(
+        self, place: Place, target: str, headers: Mapping[str, str], abort: Abort
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """An idle connection may have been closed by the server meanwhile: then a new one is asked, once."""
+        kept = self._take(place)
+        if kept is not None:
+            try:
+                return kept, _request(kept, target, headers, abort)
+            except (ConnectionError, http.client.BadStatusLine):
+                kept.close()
+                if abort.aborted:
+                    raise
+        connection = self._connect(place)
+        try:
+            return connection, _request(connection, target, headers, abort)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _place(self, parsed: urllib.parse.SplitResult, tls: ssl.SSLContext | None) -> Place:
+        if parsed.hostname is None or parsed.scheme not in ("http", "https"):
+            raise SourceUnavailable(f"{parsed.scheme}://{parsed.netloc} is no address to read from")
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
+        return parsed.scheme, parsed.hostname, port, tls
+
+    def _connect(self, place: Place) -> http.client.HTTPConnection:
+        scheme, host, port, tls = place
+        proxy = None if urllib.request.proxy_bypass(host) else self._proxies.get(scheme)
+        to_host, to_port = host, port
+        if proxy:
+            parsed = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            to_host, to_port = parsed.hostname or "", parsed.port or 80
+        connection: http.client.HTTPConnection
+        if scheme == "https":
+            context = tls or ssl.create_default_context()
+            connection = http.client.HTTPSConnection(
+                to_host, to_port, timeout=self._connect_timeout_seconds, context=context
+            )
+        else:
+            connection = http.client.HTTPConnection(to_host, to_port, timeout=self._connect_timeout_seconds)
+        if proxy:
+            # Also for plain HTTP: then a request looks the same with and without a proxy.
+            connection.set_tunnel(host, port)
+        connection.connect()
+        connection.sock.settimeout(self._read_timeout_seconds)
+        return connection
+
+    def _take(self, place: Place) -> http.client.HTTPConnection | None:
+        with self._lock:
+            idle = self._idle.get(place)
+            return idle.pop() if idle else None
+
+    def _keep(self, place: Place, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        if response.will_close or not response.isclosed():
+            connection.close()
+            return
+        with self._lock:
+            self._idle.setdefault(place, []).append(connection)
+
+
+def _request(
+    connection: http.client.HTTPConnection, target: str, headers: Mapping[str, str], abort: Abort
+) -> http.client.HTTPResponse:
+    abort.watch(connection.sock)
+    connection.putrequest("GET", target, skip_accept_encoding=True)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    return connection.getresponse()
+
+
+def _check(part: Part, whole: bool, signed: SignedRequest, response: http.client.HTTPResponse) -> None:
+    """The answer is the range that was asked for, of the version that was listed."""
+    source = part.source
+    if response.status >= 300:
+        raise _refused(source, response)
+    version = (response.getheader(signed.version_header) or "").strip('"')
+    if source.etag and version and version != source.etag:
+        raise SourceChanged(f"{source.location} is the version {version} now, it was listed as {source.etag}")
+    expected = f"bytes {part.offset_bytes}-{part.offset_bytes + part.length_bytes - 1}/{source.size_bytes}"
+    shown = response.getheader("Content-Range")
+    if shown is None and not whole:
+        raise CorruptTransfer(f"{source.location}: the whole object came instead of {expected}")
+    if shown is not None and shown != expected:
+        raise CorruptTransfer(f"{source.location}: {shown} came instead of {expected}")
+    length = response.getheader("Content-Length")
+    if length is not None and int(length) != part.length_bytes:
+        raise CorruptTransfer(f"{source.location}: {length} bytes are announced instead of {part.length_bytes}")
+
+
+def _refused(source: ObjectInfo, response: http.client.HTTPResponse) -> SourceError:
+    body = response.read(ERROR_BODY_BYTES)
+    return refusal(response.status, body, source.location, retry_after=response.getheader("Retry-After") or "")

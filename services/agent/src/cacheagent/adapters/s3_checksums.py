@@ -1,0 +1,61 @@
+"""What S3 tells of an object's bytes: its additional checksums, and the ETag where it is an MD5.
+
+Formats: "Checking object integrity" in the user guide of Amazon S3, and `ETag` of its API reference. A value ending in
+`-N` is a composite over the N parts of the upload. The ETag is an MD5 only of objects that are not encrypted with keys
+of KMS (SSE-KMS) or of the customer (SSE-C).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+
+from cachecore.ports import Checksum, ChecksumAlgorithm
+
+# Strongest first among those that cost next to nothing; the SHAs only where nothing else is there.
+ALGORITHMS = (
+    ChecksumAlgorithm.CRC64NVME,
+    ChecksumAlgorithm.CRC32C,
+    ChecksumAlgorithm.CRC32,
+    ChecksumAlgorithm.SHA256,
+    ChecksumAlgorithm.SHA1,
+)
+PREFIX = "x-amz-checksum-"
+
+_ETAG = re.compile(r"([0-9a-f]{32})(?:-([0-9]+))?")
+_MD5_ENCRYPTION = ("", "AES256")
+
+
+def told_checksum(headers: Mapping[str, str], part_bytes: int = 0) -> Checksum | None:
+    """The checksum in the headers (lower case) of a HEAD or of a GET of the whole object.
+
+    `part_bytes` is the size of the upload's parts, without which a composite one says nothing.
+    """
+    for algorithm in ALGORITHMS:
+        value, _, parts = headers.get(PREFIX + algorithm, "").partition("-")
+        composite = bool(parts) or headers.get("x-amz-checksum-type", "").upper() == "COMPOSITE"
+        if value and (part_bytes or not composite):
+            return _decoded(algorithm, value, part_bytes if composite else 0)
+    etag = _ETAG.fullmatch(headers.get("etag", "").strip('"').lower())
+    encryption = headers.get("x-amz-server-side-encryption", "")
+    customer = headers.get("x-amz-server-side-encryption-customer-algorithm", "")
+    if etag is None or encryption not in _MD5_ENCRYPTION or customer:
+        return None
+    if etag[2] and not part_bytes:
+        return None
+    return Checksum(algorithm=ChecksumAlgorithm.MD5, value=etag[1], part_bytes=part_bytes if etag[2] else 0)
+
+
+def is_composite(headers: Mapping[str, str]) -> bool:
+    """Whether all that the headers tell is a composite, so that the size of the parts is worth a question."""
+    return told_checksum(headers) is None and told_checksum(headers, 1) is not None
+
+
+def _decoded(algorithm: ChecksumAlgorithm, value: str, part_bytes: int) -> Checksum | None:
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return None
+    return Checksum(algorithm=algorithm, value=raw.hex(), part_bytes=part_bytes)
