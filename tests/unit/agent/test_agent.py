@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from cacheagent.testing import NodeRig
+from cachecore.errors import DiskFailure
 from cachecore.names import storage_key
+from cachecore.resources.core import Event
 from cachecore.resources.serving import CopyState, Eviction, EvictionPolicy, ModelStatusValue
 from cachecore.store import layout
 
@@ -183,3 +185,35 @@ def test_what_a_pod_waits_for_interrupts_other_downloads(rig: NodeRig) -> None:
     assert rig.published(huge) == rig.expected(huge)
     # What was on its way when it was interrupted is all that was fetched twice.
     assert rig.mover.bytes_moved <= 10_400 + 2 * 8
+
+
+def test_agents_begin_at_different_moments() -> None:
+    began = []
+    for seed in range(5):
+        rig = NodeRig(seed=seed)
+        rig.options = msgspec.structs.replace(rig.options, start_jitter_seconds=60.0)
+        iris = rig.model("iris")
+        rig.assign(iris)
+        rig.settle(70)
+        assert rig.state(iris) is CopyState.DOWNLOADED
+        began += [event.first_timestamp for event in rig.cluster.all(Event) if event.reason == "Downloading"]
+    assert len(set(began)) > 3
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_page_cache_is_warmed_only_when_asked_to(rig: NodeRig, warm: bool) -> None:
+    rig.options = msgspec.structs.replace(rig.options, warm_page_cache=warm)
+    iris = rig.model("iris")
+    rig.assign(iris)
+    rig.settle()
+    key = storage_key(iris.source_model_uri)
+    assert rig.disk.faults.count("warm", layout.published_path(key)) == int(warm)
+
+
+def test_a_model_that_cannot_be_warmed_is_there_all_the_same(rig: NodeRig) -> None:
+    rig.options = msgspec.structs.replace(rig.options, warm_page_cache=True)
+    rig.disk.faults.fail("warm", DiskFailure("EIO"), times=None)
+    iris = rig.model("iris")
+    rig.assign(iris)
+    rig.settle()
+    assert rig.state(iris) is CopyState.DOWNLOADED

@@ -215,3 +215,15 @@ def test_a_damaged_copy_is_discarded_unless_a_pod_uses_it() -> None:
 def test_a_stale_copy_is_replaced_when_nobody_uses_it() -> None:
     assert of(Discard, decide(held("a", stale="patterns"))) == ["a"]
     assert decide(held("a", stale="patterns", in_use=True)).actions == ()
+
+
+def test_a_fleet_does_not_begin_at_once() -> None:
+    decided = decide(model("a", listed=False, start_at_seconds=10.0), now=8.0)
+    assert decided.actions == ()
+    assert decided.wake_at_seconds == 10.0
+    assert "not all nodes ask" in decided.obstacles["a"].message
+    assert of(Resolve, decide(model("a", listed=False, start_at_seconds=10.0), now=10.0)) == ["a"]
+
+
+def test_a_pod_does_not_wait_for_the_fleet() -> None:
+    assert of(Resolve, decide(model("a", listed=False, start_at_seconds=10.0, in_use=True), now=8.0)) == ["a"]

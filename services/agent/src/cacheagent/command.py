@@ -9,19 +9,21 @@ import os
 from prometheus_client import CollectorRegistry
 
 from cacheagent.adapters.object_stores import DriverStores
+from cacheagent.adapters.part_files import BUFFER_BYTES_MIN
 from cacheagent.adapters.part_mover import RangeMover
 from cacheagent.adapters.posix_disk import PosixDisk
 from cacheagent.agent import Agent
 from cacheagent.options import AgentOptions
 from cacheagent.version import VERSION
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
-from cachecore.adapters.flags import FlagParser, positive_seconds
+from cachecore.adapters.flags import FlagParser, not_negative_seconds, positive_seconds
 from cachecore.adapters.kube import connect
 from cachecore.adapters.logs import configure_logging
 from cachecore.adapters.service import run_service
 from cachecore.adapters.status_server import StatusServer
 from cachecore.errors import InvalidInput
 from cachecore.names import SYSTEM_NAMESPACE
+from cachecore.quantity import quantity_bytes
 from cachecore.tasks import TaskGroup
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,24 @@ def make_parser() -> FlagParser:
         help="how many parts may move at once, over all downloads; how many do is found by measuring",
     )
     parser.add_flag(
+        "--transfer-memory",
+        default="96Mi",
+        type=_memory,
+        metavar="SIZE",
+        help="how much memory the bytes of all parts that move may take",
+    )
+    parser.add_flag(
+        "--start-jitter-seconds",
+        default=2.0,
+        type=not_negative_seconds,
+        help="within which time a model that no pod waits for begins, so that a fleet doesn't ask its source at once",
+    )
+    parser.add_flag(
+        "--warm-page-cache",
+        default=False,
+        help="read a model that has been published into memory that nobody uses",
+    )
+    parser.add_flag(
         "--progress-seconds", default=2.0, type=positive_seconds, help="how often progress is written to status"
     )
     parser.add_flag(
@@ -81,8 +101,10 @@ async def run(runtime: AsyncioRuntime, flags: argparse.Namespace) -> None:
         rescan_seconds=flags.rescan_seconds,
         connections_initial=min(8, flags.connections),
         connections_max=flags.connections,
+        start_jitter_seconds=flags.start_jitter_seconds,
+        warm_page_cache=flags.warm_page_cache,
     )
-    mover = RangeMover(disk, connections=flags.connections)
+    mover = RangeMover(disk, connections=flags.connections, memory_bytes=quantity_bytes(flags.transfer_memory))
     agent = Agent(runtime, client, disk, stores, mover, options, registry)
     server = StatusServer(address=flags.address, port=flags.port, registry=registry, ready=lambda: agent.ready)
     group = TaskGroup(runtime)
@@ -97,6 +119,16 @@ async def run(runtime: AsyncioRuntime, flags: argparse.Namespace) -> None:
         await client.close()
         mover.close()
         disk.close()
+
+
+def _memory(text: str) -> str:
+    try:
+        enough = quantity_bytes(text) >= BUFFER_BYTES_MIN
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not enough:
+        raise argparse.ArgumentTypeError(f"{text} is less than one buffer of 1Mi")
+    return text
 
 
 def _positive(text: str) -> int:

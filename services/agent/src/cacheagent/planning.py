@@ -72,6 +72,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     listed: bool = False
     failed: bool = False
     retry_at_seconds: float = 0.0
+    # Before it nothing begins, unless a pod waits.
+    start_at_seconds: float = 0.0
     evicted: bool = False
     value: float = 0.0
     view: bool = False
@@ -118,7 +120,7 @@ def plan(
     """Decide everything for one node.
 
     `slots` is how many resolutions, adoptions and transfers may run at once; `now` is on the clock of the models'
-    `retry_at_seconds`.
+    `retry_at_seconds` and `start_at_seconds`.
     """
     known = sorted(models, key=lambda model: model.key)
     keep, obstacles = _keep_set(known, capacity)
@@ -133,12 +135,13 @@ def plan(
     actions += _evictions(known, capacity, fetches, policy)
     actions += _affordable(known, capacity, fetches, waits)
     obstacles.update({key: obstacle for key, obstacle in waits.items() if key not in obstacles})
-    retries = [model.retry_at_seconds for model in known if model.failed and model.retry_at_seconds > now]
+    wakes = [model.retry_at_seconds for model in known if model.failed and model.retry_at_seconds > now]
+    wakes += [model.start_at_seconds for model in known if _held_back(model, now)]
     return Plan(
         actions=tuple(actions),
         keep=tuple(sorted(keep)),
         obstacles=obstacles,
-        wake_at_seconds=min(retries, default=0.0),
+        wake_at_seconds=min(wakes, default=0.0),
     )
 
 
@@ -257,7 +260,9 @@ def _starts(
         wanted = model.key in keep
         if not wanted and model.resolved:
             continue
-        if len(actions) >= free_slots:
+        if _held_back(model, now):
+            waits[model.key] = Obstacle("Queued", "it begins in a moment: not all nodes ask the source at once")
+        elif len(actions) >= free_slots:
             waits[model.key] = Obstacle("Queued", "other downloads of this node come first")
         elif wanted and model.adoptable:
             actions.append(Adopt(model.key, model.adoptable))
@@ -266,6 +271,11 @@ def _starts(
         elif wanted:
             actions.append(Fetch(model.key, model.size_bytes, "PodWaits" if model.in_use else "Assigned"))
     return actions, waits
+
+
+def _held_back(model: Model, now: float) -> bool:
+    """A pod that waits is no reason to wait for the fleet."""
+    return model.start_at_seconds > now and not model.in_use and not model.held
 
 
 def _pauses(models: list[Model], waits: dict[str, Obstacle]) -> list[Action]:

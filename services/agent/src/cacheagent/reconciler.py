@@ -21,7 +21,7 @@ from cacheagent.works import Works
 from cachecore.conditions import set_condition
 from cachecore.controller.controller import Result
 from cachecore.controller.informer import Informer
-from cachecore.errors import DiskError
+from cachecore.errors import DiskError, DiskVanished
 from cachecore.names import pod_keys
 from cachecore.ports import DiskUsage
 from cachecore.quantity import quantity_bytes
@@ -85,9 +85,12 @@ class NodeReconciler:
         self._acted = False
         self._unreadable = await self._on_disk(self._look())
         node = self._nodes.get(request)
+        if isinstance(self._unreadable, DiskVanished):
+            await self._stop_works()
         if node is None or node.being_deleted:
             # Nobody says what to hold: everything stays as it is, but a pod that waits has its view.
-            await self._make_views_of_pods()
+            if self._unreadable is None:
+                await self._make_views_of_pods()
             return self._again([])
         if self._unreadable is not None:
             # What can't be seen is neither believed nor changed.
@@ -117,16 +120,31 @@ class NodeReconciler:
     async def _look(self) -> None:
         """The free space each time; the whole store at the start, every so often, and after a failure of the disk."""
         now = self._runtime.monotonic()
-        if self._scanned_at_seconds is None or now - self._scanned_at_seconds >= self._options.rescan_seconds:
+        scanned = self._scanned_at_seconds
+        self._usage = await self._store.usage()
+        due = scanned is None or now - scanned >= self._options.rescan_seconds
+        if due or self._store.is_elsewhere(self._usage):
             first = self._scanned_at_seconds is None
-            replaced = await self._store.rescan(busy=self._works.busy)
+            replaced = await self._store.rescan(
+                busy=self._works.busy, told_id=self._told_store_id(), wait_seconds=self._options.store_wait_seconds
+            )
             if first or replaced:
                 await self._memory.load()
             if replaced:
                 logger.warning("the store has been replaced", extra={"store_id": self._store.store_id})
                 self._tell("Warning", "StoreReplaced", "the disk holds another store than before: looking at it anew")
             self._scanned_at_seconds = now
-        self._usage = await self._store.usage()
+            self._usage = await self._store.usage()
+
+    def _told_store_id(self) -> str:
+        """What the status says that an earlier agent found: this node may have had a store before."""
+        node = self._nodes.get(self._options.node_name)
+        return "" if node is None else self._reporter.newest(node).status.store_id
+
+    async def _stop_works(self) -> None:
+        """What runs must not go on where the disk was; it is resumed when the disk is back."""
+        for key in sorted(self._works.busy):
+            await self._works.pause(key)
 
     def _situation(self, node: LocalModelNode) -> Situation:
         """All that a plan needs, as it is at this moment."""
@@ -136,6 +154,7 @@ class NodeReconciler:
         policy = node.spec.storage or NodeStoragePolicy(limit=self._usage.total_bytes)
         self._memory.meet(wanted)
         self._forget_failures(wanted)
+        self._draw_starts(wanted)
         used = {key: self._pods.indexed(PODS_INDEX, key) for key in self._pod_keys()}
         keys = dict.fromkeys([*wanted, *self._store.keys, *used])
         models = [self._model(key, wanted.get(key), bool(used.get(key)), policy) for key in sorted(keys)]
@@ -203,6 +222,7 @@ class NodeReconciler:
             listed=listed,
             failed=failure is not None,
             retry_at_seconds=failure.due_seconds if failure is not None else 0.0,
+            start_at_seconds=record.start_at_seconds or 0.0,
             evicted=self._memory.evicted(key),
             value=self._memory.value(policy.eviction.policy, key, size_bytes),
             view=key in store.views,
@@ -220,6 +240,14 @@ class NodeReconciler:
             demand, failure = wanted.get(record.key), record.failure
             if failure is not None and (demand is None or failure.recipe != demand.recipe):
                 self._records.change(record.key, failure=None)
+
+    def _draw_starts(self, wanted: dict[str, Demand]) -> None:
+        """When each model that is new here may begin."""
+        now = self._runtime.monotonic()
+        for key in wanted:
+            if self._records.get(key).start_at_seconds is None:
+                jitter = self._runtime.random.uniform(0.0, self._options.start_jitter_seconds)
+                self._records.change(key, start_at_seconds=now + jitter)
 
     def _forget_evictions_but(self, plan: Plan) -> None:
         going = {action.key for action in plan.actions if isinstance(action, Evict)}
@@ -324,7 +352,7 @@ class NodeReconciler:
         status = node_status(
             views,
             storage=storage,
-            store_id=self._store.store_id,
+            store_id=self._store.store_id or newest.status.store_id,
             observed_generation=node.metadata.generation,
             agent_version=VERSION,
             conditions=set_condition(

@@ -36,7 +36,10 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One key. `rate` is bytes per second, smoothed; `rejected` are paths that turned out not to be the model."""
+    """One key. `rate` is bytes per second, smoothed; `rejected` are paths that turned out not to be the model.
+
+    `start_at_seconds` is the monotonic time before which nothing begins unless a pod waits; None until it is drawn.
+    """
 
     key: str
     work: Work = Work.NONE
@@ -48,6 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     evicting: tuple[str, str] | None = None
     rejected: tuple[str, ...] = ()
+    start_at_seconds: float | None = None
 
 
 class Records:

@@ -7,7 +7,8 @@ import logging
 import msgspec
 
 from cacheagent import publishing
-from cachecore.errors import PathMissing
+from cacheagent.identity import Found, Known, why_not_ours
+from cachecore.errors import DiskVanished, PathMissing
 from cachecore.ports import Disk, DiskUsage, Runtime
 from cachecore.store import layout, manifest
 from cachecore.store.scan import CopyOnDisk, StoreFacts, look_at, scan
@@ -23,6 +24,9 @@ class Store:
         self._runtime = runtime
         self.disk = disk
         self.store_id = ""
+        # Where the store was when it was last believed.
+        self._file_system = ""
+        self._waiting_since_seconds: float | None = None
         self.held: dict[str, manifest.Manifest] = {}
         self.damaged: dict[str, str] = {}
         # Published folders without a manifest, and copies that KServe's agent left.
@@ -46,13 +50,27 @@ class Store:
     async def usage(self) -> DiskUsage:
         return await self.disk.usage()
 
-    async def rescan(self, *, busy: frozenset[str] = frozenset()) -> bool:
+    def is_elsewhere(self, usage: DiskUsage) -> bool:
+        """Whether another file system is mounted than the store was on: then it is looked at anew."""
+        return usage.file_system != self._file_system
+
+    async def rescan(self, *, busy: frozenset[str] = frozenset(), told_id: str = "", wait_seconds: float = 0.0) -> bool:
         """Look at the whole store; answer whether it is another one than before.
 
-        Of the keys in `busy` something runs that changes the disk meanwhile: they stay as they are believed.
+        Of the keys in `busy` something runs that changes the disk meanwhile: they stay as they are believed. `told_id`
+        is the store that the node is said to have, which is waited for at the first look. Raises `DiskVanished` when
+        what is there is not the node's disk: then everything stays as it was believed, and nothing has been made.
         """
+        before = await self.usage()
         facts = await scan(self.disk)
-        replaced = bool(self.store_id) and facts.store_id != self.store_id
+        usage = await self.usage()
+        known_id = self.store_id or told_id
+        self._recognize(
+            Found(store_id=facts.store_id, file_system_before=before.file_system, file_system=usage.file_system),
+            known_id,
+            wait_seconds,
+        )
+        replaced = bool(known_id) and facts.store_id != known_id
         self._take_copies(facts, busy)
         self._take_rest(facts, busy)
         self.store_id = facts.store_id or await self._make_store_id()
@@ -61,6 +79,18 @@ class Store:
                 await self._settle_unpublished(copy.key)
         await self._weigh_trash(facts)
         return replaced
+
+    def _recognize(self, found: Found, known_id: str, wait_seconds: float) -> None:
+        now = self._runtime.monotonic()
+        if self._waiting_since_seconds is None:
+            self._waiting_since_seconds = now
+        known = Known(
+            store_id=known_id, file_system=self._file_system, waited_seconds=now - self._waiting_since_seconds
+        )
+        problem = why_not_ours(found, known, wait_seconds=wait_seconds)
+        if problem:
+            raise DiskVanished(problem)
+        self._file_system = found.file_system
 
     async def _make_store_id(self) -> str:
         store_id = f"{self._runtime.random.getrandbits(128):032x}"

@@ -54,6 +54,7 @@ class NodeRig:
         self.options = AgentOptions(
             node_name=NODE,
             transfer=TransferLimits(part_bytes=PART_BYTES, backoff_seconds=0.1),
+            start_jitter_seconds=0.0,
             connections_initial=2,
             connections_max=2,
             retry=Backoff(base_seconds=2.0, max_seconds=60.0),

@@ -19,9 +19,10 @@ from cacheagent.planning import Work
 from cacheagent.records import Failure, Source, with_progress
 from cacheagent.throttle import TokenBucket
 from cacheagent.transfer import DigestMismatch, Progress, Request, Transfer
-from cachecore.errors import AccessDenied, ApiError, LocalModelError, PathMissing, TaskCancelled
+from cachecore.errors import AccessDenied, ApiError, DiskError, LocalModelError, PathMissing, TaskCancelled
 from cachecore.ports import ObjectInfo, ObjectStore, ObjectStores, PartMover, Task
 from cachecore.resources.serving import LocalModelInfo
+from cachecore.store import layout
 from cachecore.store.manifest import Manifest
 
 logger = logging.getLogger(__name__)
@@ -221,6 +222,16 @@ class Works:
         self._tell(
             "Normal", "Downloaded", f"{demand.name}: {whole.size_bytes} bytes in {seconds:.1f} s, {whole.digest}"
         )
+        if self._options.warm_page_cache:
+            # It is told first: a pod need not wait for this.
+            self._changed()
+            await self._warm(demand.key)
+
+    async def _warm(self, key: str) -> None:
+        try:
+            await self._store.disk.warm(layout.published_path(key))
+        except DiskError as error:
+            logger.info("not read into memory: %s", error, extra={"key": key})
 
     def _arrived(self, demand: Demand, whole: Manifest) -> None:
         self._store.published(whole)

@@ -122,6 +122,14 @@ def positive_seconds(text: str) -> float:
     return seconds
 
 
+def not_negative_seconds(text: str) -> float:
+    """The type of a flag that is a duration, or 0 for none."""
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is neither 0 nor a positive number of seconds")
+    return seconds
+
+
 def _boolean(text: str) -> bool:
     word = text.strip().lower()
     if word in _TRUE:

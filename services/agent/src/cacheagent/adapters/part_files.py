@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ from cacheagent.adapters.posix_disk import PosixDisk
 BLOCK_BYTES = 4096
 # A smaller part costs more in waiting for the device than it would cost in the page cache.
 DIRECT_BYTES_MIN = 2**20
+BUFFER_BYTES_MIN = 2**20
+BUFFER_BYTES_MAX = 8 * 2**20
 
 
 class PartFile:
@@ -77,31 +80,52 @@ def open_part_file(disk: PosixDisk, path: str, length_bytes: int) -> Iterator[Pa
 
 
 class Buffers:
-    """Page-aligned memory, reused from part to part, and given back when nothing moves."""
+    """Page-aligned memory for as many parts as move, never more of it than `budget_bytes`.
 
-    def __init__(self, size_bytes: int) -> None:
-        self._size_bytes = size_bytes
+    The fewer parts move, the larger is the buffer of each: a write past the page cache is one wait for the device.
+    """
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = max(budget_bytes, BUFFER_BYTES_MIN)
+        self._free = threading.Condition()
         self._idle: list[mmap.mmap] = []
-        self._used = 0
+        self._taken_bytes = 0
 
     @contextmanager
-    def lend(self) -> Iterator[memoryview]:
-        """One buffer. Lists are safe between threads: each buffer has one user."""
-        self._used += 1
-        try:
-            buffer = self._idle.pop()
-        except IndexError:
-            buffer = mmap.mmap(-1, self._size_bytes)
+    def lend(self, users: int) -> Iterator[memoryview]:
+        """One buffer, of a size that leaves room for as many users; waits while the budget is used up."""
+        buffer = self._take(self._size_bytes(users))
         try:
             with memoryview(buffer) as view:
                 yield view
         finally:
-            self._idle.append(buffer)
+            with self._free:
+                self._idle.append(buffer)
+                self._free.notify()
 
     def trim(self) -> None:
         """Give the memory of idle buffers back to the system."""
+        with self._free:
+            self._drop_idle()
+
+    def _size_bytes(self, users: int) -> int:
+        share_bytes = self._budget_bytes // max(users, 1) // BUFFER_BYTES_MIN * BUFFER_BYTES_MIN
+        return min(max(share_bytes, BUFFER_BYTES_MIN), BUFFER_BYTES_MAX)
+
+    def _take(self, size_bytes: int) -> mmap.mmap:
+        with self._free:
+            while True:
+                if self._idle and len(self._idle[-1]) == size_bytes:
+                    return self._idle.pop()
+                # Of another size: from a time when more or fewer parts moved.
+                self._drop_idle()
+                if self._taken_bytes + size_bytes <= self._budget_bytes:
+                    self._taken_bytes += size_bytes
+                    return mmap.mmap(-1, size_bytes)
+                self._free.wait()
+
+    def _drop_idle(self) -> None:
         while self._idle:
-            try:
-                self._idle.pop().close()
-            except IndexError:
-                return
+            buffer = self._idle.pop()
+            self._taken_bytes -= len(buffer)
+            buffer.close()

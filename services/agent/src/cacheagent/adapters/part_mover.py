@@ -15,23 +15,29 @@ from cacheagent.checksums import Running, running
 from cachecore.errors import AccessDenied, CorruptTransfer, LocalModelError
 from cachecore.ports import Checksum, ChecksumAlgorithm, MovedPart, ObjectStore, Part
 
-BUFFER_BYTES = 2 * 2**20
+MEMORY_BYTES = 96 * 2**20
 
 
 class RangeMover:
-    """At most `connections` parts move at once, each through one buffer of `BUFFER_BYTES`.
+    """At most `connections` parts move at once, each through a buffer of its own; all buffers take `memory_bytes`.
 
     What a store does not sign is read through its driver instead: a part then passes through memory whole, so only
     `driver_parts` of those do at once.
     """
 
     def __init__(
-        self, disk: PosixDisk, *, connections: int = 32, driver_parts: int = 4, http: HttpRanges | None = None
+        self,
+        disk: PosixDisk,
+        *,
+        connections: int = 32,
+        memory_bytes: int = MEMORY_BYTES,
+        driver_parts: int = 4,
+        http: HttpRanges | None = None,
     ) -> None:
         self._disk = disk
         self._http = http or HttpRanges()
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="part")
-        self._buffers = Buffers(BUFFER_BYTES)
+        self._buffers = Buffers(memory_bytes)
         self._through_driver = asyncio.Semaphore(driver_parts)
         self._moving = 0
 
@@ -69,7 +75,7 @@ class RangeMover:
 
     def _move_all(self, parts: Sequence[Part], requests: Sequence[SignedRequest], abort: Abort) -> list[MovedPart]:
         moved: list[MovedPart] = []
-        with self._buffers.lend() as buffer:
+        with self._buffers.lend(self._moving) as buffer:
             for part, signed in zip(parts, requests, strict=True):
                 try:
                     moved.append(self._move_one(part, signed, buffer, abort))
