@@ -189,7 +189,7 @@ def test_an_empty_new_disk_of_another_size_is_believed(rig: NodeRig) -> None:
     rig.assign(iris)
     rig.settle()
     rig.disk = FakeDisk(500)
-    rig.settle()
+    rig.settle(120)
     assert rig.state(iris) == "InsufficientStorage"
 
 
