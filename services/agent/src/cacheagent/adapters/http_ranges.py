@@ -12,7 +12,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import NamedTuple
 
+from cacheagent.adapters.redirections import REDIRECTS_MAX, STATUSES, Hop, Redirections
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import refusal, translate
 from cachecore.errors import CorruptTransfer, SourceChanged, SourceError, SourceUnavailable
@@ -22,10 +25,12 @@ CONNECT_TIMEOUT_SECONDS = 15.0
 READ_TIMEOUT_SECONDS = 60.0
 # A part that trickles in more slowly than this is a stall with a pulse.
 SLOWEST_BYTES_PER_SECOND = 64 * 1024
-REDIRECTS_MAX = 3
 ERROR_BODY_BYTES = 64 * 1024
+# What a remembered redirection's target answers when its own signature has expired, or when it has moved.
+_STALE = (400, 401, 403, 404, 410)
 
 Place = tuple[str, str, int, ssl.SSLContext | None]
+Asked = tuple[Place, http.client.HTTPConnection, http.client.HTTPResponse]
 
 
 class Aborted(Exception):
@@ -53,6 +58,14 @@ class Abort:
             self._socket = connected
             if self.aborted and connected is not None:
                 raise Aborted
+
+
+class _Request(NamedTuple):
+    signed: SignedRequest
+    subject: str
+    abort: Abort
+    method: str
+    headers: dict[str, str]
 
 
 class Answer:
@@ -83,6 +96,11 @@ class Answer:
         self._left_bytes -= filled
         return filled
 
+    def end(self) -> None:
+        """Of a body whose length nothing has announced: it must end with the part. Raises `CorruptTransfer`."""
+        if not self._left_bytes and self._response.length is None and self._response.read(1):
+            raise CorruptTransfer(f"{self._source.location}: more bytes came than it has")
+
 
 class HttpRanges:
     """Connections that are kept for the next range, by where they lead to."""
@@ -92,24 +110,49 @@ class HttpRanges:
         *,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        slowest_bytes_per_second: int = SLOWEST_BYTES_PER_SECOND,
     ) -> None:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._read_timeout_seconds = read_timeout_seconds
+        self._slowest_bytes_per_second = slowest_bytes_per_second
         self._lock = threading.Lock()
         self._idle: dict[Place, list[http.client.HTTPConnection]] = {}
+        self._redirections = Redirections()
         self._proxies = urllib.request.getproxies()
 
     @contextmanager
     def get(self, signed: SignedRequest, part: Part, abort: Abort) -> Iterator[Answer]:
         """The answer to a GET of the part. Raises the `SourceError` branch, and `Aborted`."""
         whole = part.length_bytes == part.source.size_bytes
+        last = part.offset_bytes + part.length_bytes - 1
+        wanted = {} if whole else {"Range": f"bytes={part.offset_bytes}-{last}"}
+        with self.ask(signed, part.source.location, abort, headers=wanted) as response:
+            _check(part, whole, signed, response)
+            slowest = part.length_bytes / self._slowest_bytes_per_second
+            deadline = time.monotonic() + self._read_timeout_seconds + slowest
+            answer = Answer(part.source, response, part.length_bytes, deadline)
+            yield answer
+            answer.end()
+
+    @contextmanager
+    def ask(
+        self,
+        signed: SignedRequest,
+        subject: str,
+        abort: Abort,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer at the end of all redirections, whatever its status.
+
+        Raises `SourceUnavailable` when there is none, and `Aborted`.
+        """
         try:
-            place, connection, response = self._ask(signed, part, whole, abort)
+            request = _Request(signed, subject, abort, method, {**dict(signed.headers), **headers})
+            place, connection, response = self._ask(request)
             try:
-                _check(part, whole, signed, response)
-                slowest = part.length_bytes / SLOWEST_BYTES_PER_SECOND
-                deadline = time.monotonic() + self._read_timeout_seconds + slowest
-                yield Answer(part.source, response, part.length_bytes, deadline)
+                yield response
             except BaseException:
                 connection.close()
                 raise
@@ -119,7 +162,7 @@ class HttpRanges:
         except (OSError, http.client.HTTPException) as error:
             if abort.aborted:
                 raise Aborted from error
-            raise translate(error, part.source.location) from error
+            raise translate(error, subject) from error
 
     def close(self) -> None:
         """Close what is idle."""
@@ -129,46 +172,52 @@ class HttpRanges:
             for connection in connections:
                 connection.close()
 
-    def _ask(
-        self, signed: SignedRequest, part: Part, whole: bool, abort: Abort
-    ) -> tuple[Place, http.client.HTTPConnection, http.client.HTTPResponse]:
-        headers = dict(signed.headers)
-        if not whole:
-            headers["Range"] = f"bytes={part.offset_bytes}-{part.offset_bytes + part.length_bytes - 1}"
-        url = signed.url
-        for _ in range(REDIRECTS_MAX + 1):
-            parsed = urllib.parse.urlsplit(url)
-            place = self._place(parsed, signed.tls)
-            target = urllib.parse.urlunsplit(("", "", parsed.path or "/", parsed.query, ""))
-            connection, response = self._answered(place, target, headers, abort)
-            location = response.getheader("Location")
-            if response.status not in (301, 302, 303, 307, 308) or not location:
+    def _ask(self, request: _Request) -> Asked:
+        known = self._redirections.find(request.signed)
+        if known is not None:
+            try:
+                place, connection, response = self._follow(request, known)
+            except (OSError, http.client.HTTPException):
+                self._redirections.forget(request.signed)
+                raise
+            if response.status not in _STALE:
                 return place, connection, response
             connection.close()
-            following = urllib.parse.urljoin(url, location)
-            if parsed.scheme == "https" and not following.startswith("https:"):
-                raise SourceUnavailable(f"{part.source.location}: the server sends us from https to http")
-            if urllib.parse.urlsplit(following).netloc != parsed.netloc:
-                # What authorizes us there is none of the other host's business.
-                headers.pop("Authorization", None)
-            url = following
-        raise SourceUnavailable(f"{part.source.location}: more than {REDIRECTS_MAX} redirections")
+            self._redirections.forget(request.signed)
+        return self._follow(request, Hop(request.signed.url))
+
+    def _follow(self, request: _Request, hop: Hop) -> Asked:
+        for _ in range(REDIRECTS_MAX + 1):
+            place = self._place(urllib.parse.urlsplit(hop.url), request.signed.tls)
+            connection, response = self._answered(place, request, hop)
+            location = response.getheader("Location")
+            if response.status not in STATUSES or not location:
+                return place, connection, response
+            try:
+                response.read(ERROR_BODY_BYTES)
+            except BaseException:
+                connection.close()
+                raise
+            self._keep(place, connection, response)
+            hop = hop.next(location, request.subject)
+            self._redirections.remember(request.signed, hop)
+        raise SourceUnavailable(f"{request.subject}: more than {REDIRECTS_MAX} redirections")
 
     def _answered(
-        self, place: Place, target: str, headers: Mapping[str, str], abort: Abort
+        self, place: Place, request: _Request, hop: Hop
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """An idle connection may have been closed by the server meanwhile: then a new one is asked, once."""
         kept = self._take(place)
         if kept is not None:
             try:
-                return kept, _request(kept, target, headers, abort)
+                return kept, _sent(kept, request, hop)
             except (ConnectionError, http.client.BadStatusLine):
                 kept.close()
-                if abort.aborted:
+                if request.abort.aborted:
                     raise
         connection = self._connect(place)
         try:
-            return connection, _request(connection, target, headers, abort)
+            return connection, _sent(connection, request, hop)
         except BaseException:
             connection.close()
             raise
@@ -214,12 +263,12 @@ class HttpRanges:
             self._idle.setdefault(place, []).append(connection)
 
 
-def _request(
-    connection: http.client.HTTPConnection, target: str, headers: Mapping[str, str], abort: Abort
-) -> http.client.HTTPResponse:
-    abort.watch(connection.sock)
-    connection.putrequest("GET", target, skip_accept_encoding=True)
-    for name, value in headers.items():
+def _sent(connection: http.client.HTTPConnection, request: _Request, hop: Hop) -> http.client.HTTPResponse:
+    request.abort.watch(connection.sock)
+    parsed = urllib.parse.urlsplit(hop.url)
+    target = urllib.parse.urlunsplit(("", "", parsed.path or "/", parsed.query, ""))
+    connection.putrequest(request.method, target, skip_accept_encoding=True)
+    for name, value in hop.headers(request.headers).items():
         connection.putheader(name, value)
     connection.endheaders()
     return connection.getresponse()
