@@ -133,7 +133,8 @@ class SimulatedDisk:
     async def usage(self) -> DiskUsage:
         await self._take_time()
         capacity = self._world.capacity_bytes
-        return DiskUsage(total_bytes=capacity, free_bytes=max(0, capacity - self._world.used_bytes))
+        free = max(0, capacity - self._world.used_bytes)
+        return DiskUsage(total_bytes=capacity, free_bytes=free, file_system="disk")
 
     async def exists(self, path: str) -> bool:
         await self._take_time()

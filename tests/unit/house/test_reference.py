@@ -16,6 +16,7 @@ MODULES = (
     "cachecore.errors",
     "cacheagent.actions",
     "cacheagent.adopting",
+    "cacheagent.looking",
     "cacheagent.planning",
     "cacheagent.reconciler",
     "cacheagent.status",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
-from typing import Any
 
 import msgspec
 
@@ -13,6 +11,7 @@ from cacheagent.actions import Evict, Plan
 from cacheagent.adopting import adoptable_path
 from cacheagent.context import NodeContext
 from cacheagent.demand import Demand, demands
+from cacheagent.looking import DiskWatch
 from cacheagent.planning import Capacity, Model
 from cacheagent.reporter import Reporter
 from cacheagent.status import CopyView, node_status, settled_storage
@@ -21,9 +20,7 @@ from cacheagent.works import Works
 from cachecore.conditions import set_condition
 from cachecore.controller.controller import Result
 from cachecore.controller.informer import Informer
-from cachecore.errors import DiskError, DiskVanished
 from cachecore.names import pod_keys
-from cachecore.ports import DiskUsage
 from cachecore.quantity import quantity_bytes
 from cachecore.resources.core import Pod
 from cachecore.resources.serving import LocalModelInfo, LocalModelNode, NodeStoragePolicy, NodeStorageStatus
@@ -70,10 +67,7 @@ class NodeReconciler:
         self._pods = pods
         self._works = works
         self._reporter = reporter
-        self._scanned_at_seconds: float | None = None
-        self._usage = DiskUsage(total_bytes=0, free_bytes=0)
-        self._disk_problem: DiskError | None = None
-        self._unreadable: DiskError | None = None
+        self._disk = DiskWatch(context, works, told_id=self._told_store_id)
         self._acted = False
         # Grouped again only when the spec is another one.
         self._demands_of: tuple[LocalModelInfo, ...] = ()
@@ -81,18 +75,15 @@ class NodeReconciler:
 
     async def reconcile(self, request: str) -> Result:
         """Raises `ApiError` when the API server doesn't answer; a broken disk is no error but a state."""
-        self._disk_problem = None
         self._acted = False
-        self._unreadable = await self._on_disk(self._look())
+        await self._disk.look()
         node = self._nodes.get(request)
-        if isinstance(self._unreadable, DiskVanished):
-            await self._stop_works()
         if node is None or node.being_deleted:
             # Nobody says what to hold: everything stays as it is, but a pod that waits has its view.
-            if self._unreadable is None:
+            if self._disk.unreadable is None:
                 await self._make_views_of_pods()
             return self._again([])
-        if self._unreadable is not None:
+        if self._disk.unreadable is not None:
             # What can't be seen is neither believed nor changed.
             await self._report(node, Plan())
             return self._again([])
@@ -111,60 +102,36 @@ class NodeReconciler:
         self._memory.forget([*situation.wanted, *self._store.keys])
         unchanged: Situation | None = situation if not plan.actions else None
         if self._memory.due_in_seconds(self._options.remember_seconds) == 0.0:
-            await self._on_disk(self._memory.save())
+            await self._disk.attempt(self._memory.save())
             unchanged = None
         due = await self._report(node, plan, unchanged)
         wake = plan.wake_at_seconds - self._runtime.monotonic() if plan.wake_at_seconds else None
         return self._again([due, wake])
-
-    async def _look(self) -> None:
-        """The free space each time; the whole store at the start, every so often, and after a failure of the disk."""
-        now = self._runtime.monotonic()
-        scanned = self._scanned_at_seconds
-        self._usage = await self._store.usage()
-        due = scanned is None or now - scanned >= self._options.rescan_seconds
-        if due or self._store.is_elsewhere(self._usage):
-            first = self._scanned_at_seconds is None
-            replaced = await self._store.rescan(
-                busy=self._works.busy, told_id=self._told_store_id(), wait_seconds=self._options.store_wait_seconds
-            )
-            if first or replaced:
-                await self._memory.load()
-            if replaced:
-                logger.warning("the store has been replaced", extra={"store_id": self._store.store_id})
-                self._tell("Warning", "StoreReplaced", "the disk holds another store than before: looking at it anew")
-            self._scanned_at_seconds = now
-            self._usage = await self._store.usage()
 
     def _told_store_id(self) -> str:
         """What the status says that an earlier agent found: this node may have had a store before."""
         node = self._nodes.get(self._options.node_name)
         return "" if node is None else self._reporter.newest(node).status.store_id
 
-    async def _stop_works(self) -> None:
-        """What runs must not go on where the disk was; it is resumed when the disk is back."""
-        for key in sorted(self._works.busy):
-            await self._works.pause(key)
-
     def _situation(self, node: LocalModelNode) -> Situation:
         """All that a plan needs, as it is at this moment."""
         if self._demands_of is not node.spec.local_models:
             self._demands_of, self._demands = node.spec.local_models, demands(node.spec.local_models)
         wanted = self._demands
-        policy = node.spec.storage or NodeStoragePolicy(limit=self._usage.total_bytes)
+        policy = node.spec.storage or NodeStoragePolicy(limit=self._disk.usage.total_bytes)
         self._memory.meet(wanted)
         self._forget_failures(wanted)
         self._draw_starts(wanted)
         used = {key: self._pods.indexed(PODS_INDEX, key) for key in self._pod_keys()}
         keys = dict.fromkeys([*wanted, *self._store.keys, *used])
         models = [self._model(key, wanted.get(key), bool(used.get(key)), policy) for key in sorted(keys)]
-        limit_bytes = min(quantity_bytes(policy.limit), self._usage.total_bytes)
+        limit_bytes = min(quantity_bytes(policy.limit), self._disk.usage.total_bytes)
         trash_bytes = sum(self._store.trash.values())
         # What others have written to this disk is not ours to give.
         ours_bytes = self._store.held_bytes + sum(self._store.staged.values()) + trash_bytes
         capacity = Capacity(
-            limit_bytes=min(limit_bytes, ours_bytes + self._usage.free_bytes),
-            free_bytes=self._usage.free_bytes,
+            limit_bytes=min(limit_bytes, ours_bytes + self._disk.usage.free_bytes),
+            free_bytes=self._disk.usage.free_bytes,
             allowed_bytes=limit_bytes,
             high_watermark=policy.eviction.high_watermark,
             low_watermark=policy.eviction.low_watermark,
@@ -260,7 +227,7 @@ class NodeReconciler:
         for action in plan.actions:
             if not isinstance(action, Evict):
                 logger.info("%s %s: %s", type(action).__name__, action.key, action.reason, extra={"key": action.key})
-                self._acted |= await self._on_disk(self._carry_out(action, situation.wanted)) is None
+                self._acted |= await self._disk.attempt(self._carry_out(action, situation.wanted)) is None
         evictions = [action for action in plan.actions if isinstance(action, Evict)]
         if evictions:
             await self._evict(node, plan, evictions)
@@ -295,7 +262,7 @@ class NodeReconciler:
             if action.key in used:
                 logger.info("not evicted: a pod has come", extra={"key": action.key})
                 continue
-            if await self._on_disk(self._take_away(action)) is None:
+            if await self._disk.attempt(self._take_away(action)) is None:
                 self._acted = True
                 self._metrics.evictions.labels(action.reason).inc()
                 self._tell("Normal", "Evicted", f"{action.key}: {action.reason}: {action.message}")
@@ -326,7 +293,7 @@ class NodeReconciler:
     async def _make_views_of_pods(self) -> None:
         for key in self._pod_keys():
             if key not in self._store.views:
-                await self._on_disk(self._store.make_view(key))
+                await self._disk.attempt(self._store.make_view(key))
 
     async def _report(self, node: LocalModelNode, plan: Plan, situation: Situation | None = None) -> float | None:
         """Write the status; `situation` is what it is made of, if nothing can have changed since it was looked at."""
@@ -341,14 +308,14 @@ class NodeReconciler:
                 demand=situation.wanted.get(model.key),
                 held=self._store.held.get(model.key),
                 obstacle=plan.obstacles.get(model.key),
-                unreadable="" if self._unreadable is None else str(self._unreadable),
+                unreadable="" if self._disk.unreadable is None else str(self._disk.unreadable),
                 pods=tuple(f"{pod.namespace}/{pod.name}" for pod in self._pods.indexed(PODS_INDEX, model.key)),
             )
             for model in situation.models
             if model.desired or model.held
         ]
         storage = settled_storage(self._storage(situation), newest.status.storage)
-        problem = self._disk_problem
+        problem = self._disk.problem
         status = node_status(
             views,
             storage=storage,
@@ -383,20 +350,9 @@ class NodeReconciler:
             available=max(situation.capacity.limit_bytes - used_bytes - reserved_bytes, 0),
         )
 
-    async def _on_disk(self, work: Coroutine[Any, Any, None]) -> DiskError | None:
-        """The failure of the disk, if there is one: it is noted, and everything is looked at again soon."""
-        try:
-            await work
-        except DiskError as error:
-            logger.warning("the disk failed: %s", error, extra={"reason": error.reason})
-            self._disk_problem = error
-            self._scanned_at_seconds = None if self._scanned_at_seconds is None else -self._options.rescan_seconds
-            return error
-        return None
-
     def _again(self, wake_seconds: list[float | None]) -> Result:
         """When to look again if nothing happens before."""
-        if self._disk_problem is not None:
+        if self._disk.problem is not None:
             return Result(DISK_RETRY_SECONDS)
         if self._acted:
             return Result(0.0)

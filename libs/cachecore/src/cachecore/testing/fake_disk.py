@@ -39,6 +39,8 @@ class FakeDisk:
         self._directories: set[str] = {""}
         self._symlinks: set[str] = set()
         self._unsynced_renames: list[tuple[str, str]] = []
+        # What other file systems hold, by their names: all but the one that is mounted.
+        self._elsewhere: dict[str, tuple[dict[str, _File], set[str], set[str]]] = {}
 
     @property
     def used_bytes(self) -> int:
@@ -197,6 +199,12 @@ class FakeDisk:
         self._make_directory(_parent(target))
         self._put(target, b"").durable = b""
         self._symlinks.add(target)
+
+    def mount(self, file_system: str) -> None:
+        """From now on another file system is below the root: as it was left, or empty."""
+        self._elsewhere[self.file_system] = (self._files, self._directories, self._symlinks)
+        self._files, self._directories, self._symlinks = self._elsewhere.pop(file_system, ({}, {""}, set()))
+        self.file_system = file_system
 
     def flip_bit(self, path: str, offset_bytes: int = 0) -> None:
         """Rot, in what is visible and in what is durable."""
