@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import s3fs
 
 from cacheagent.adapters.s3_checksums import is_composite, told_checksum
+from cacheagent.adapters.s3_signing import S3Signer
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import translate
 from cachecore.errors import AccessDenied, CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
@@ -52,6 +53,7 @@ class S3Store:
         self._fs.retries = 1
         self._payer: dict[str, str] = {"RequestPayer": "requester"} if _requester_pays(credentials, environment) else {}
         self._tls = _tls(credentials, environment)
+        self._signer = S3Signer(self._fs, seconds=SIGNED_SECONDS, arguments={"ChecksumMode": "ENABLED", **self._payer})
         self._opening = asyncio.Lock()
         self._open = False
 
@@ -71,7 +73,7 @@ class S3Store:
     async def read(self, source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes:
         if length_bytes == 0:
             return b""
-        bucket, _, key = source.location.removeprefix("s3://").partition("/")
+        bucket, key = _place(source)
         last = offset_bytes + length_bytes - 1
         pinned = {"IfMatch": f'"{source.etag}"'} if source.etag else {}
         try:
@@ -89,22 +91,16 @@ class S3Store:
         """s3fs' own credentials are as fresh as they can be: it renews those that expire."""
         try:
             await self._connect()
-            url = await self._fs._url(
-                source.location,
-                expires=SIGNED_SECONDS,
-                client_method="get_object",
-                ChecksumMode="ENABLED",
-                **self._payer,
-            )
+            url = await self._signer.url(*_place(source))
         except Exception as error:
             raise translate(error, source.location) from error
-        headers = [("If-Match", f'"{source.etag}"')] if source.etag else []
-        headers.append(("x-amz-checksum-mode", "ENABLED"))
-        headers += [("x-amz-request-payer", value) for value in self._payer.values()]
-        return SignedRequest(url=url, headers=tuple(headers), checksum_of=told_checksum, tls=self._tls)
+        headers = dict(self._signer.headers)
+        if source.etag:
+            headers["If-Match"] = f'"{source.etag}"'
+        return SignedRequest(url=url, headers=tuple(headers.items()), checksum_of=told_checksum, tls=self._tls)
 
     async def checksum(self, source: ObjectInfo) -> Checksum | None:
-        bucket, _, key = source.location.removeprefix("s3://").partition("/")
+        bucket, key = _place(source)
         pinned = {"IfMatch": f'"{source.etag}"'} if source.etag else {}
         asked = {"Bucket": bucket, "Key": key, "ChecksumMode": "ENABLED", **pinned, **self._payer}
         try:
@@ -153,6 +149,12 @@ class S3Store:
     async def _call(self, method: str, **arguments: Any) -> Any:
         await self._connect()
         return await self._fs._call_s3(method, **arguments)
+
+
+def _place(source: ObjectInfo) -> tuple[str, str]:
+    """The bucket and the key."""
+    bucket, _, key = source.location.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _info(bucket: str, key: str, path: str, size_bytes: int, etag: str) -> ObjectInfo:
