@@ -188,13 +188,15 @@ class SimulatedDisk:
             self._world.parent(file.path, make=True)[_names(file.path)[-1]] = File(size_bytes=file.size_bytes)
             self._world.changed("allocate", file.path)
 
-    async def shrink(self, path: str, size_bytes: int) -> None:
+    async def shrink(self, path: str, size_bytes: int) -> bool:
         await self._take_time()
         node = self._world.find(path)
-        if isinstance(node, File) and node.size_bytes > size_bytes:
-            self._world.resize(size_bytes - node.size_bytes)
-            node.size_bytes = size_bytes
-            self._world.changed("shrink", path)
+        if not isinstance(node, File) or node.size_bytes <= size_bytes:
+            return False
+        self._world.resize(size_bytes - node.size_bytes)
+        node.size_bytes = size_bytes
+        self._world.changed("shrink", path)
+        return True
 
     async def write_part(self, path: str, offset_bytes: int, length_bytes: int, token: str) -> None:
         """What a PartMover of the flow fidelity writes."""

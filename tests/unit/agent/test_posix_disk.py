@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -13,7 +14,7 @@ from blake3 import blake3
 
 from cacheagent.adapters.part_mover import RangeMover
 from cacheagent.adapters.posix_disk import PosixDisk
-from cachecore.errors import DiskError, DiskFailure, PathExists, PathMissing
+from cachecore.errors import DiskError, DiskFailure, DiskVanished, PathExists, PathMissing
 from cachecore.ports import Allocation, Checksum, ObjectInfo, Part
 
 Run: TypeAlias = Callable[[Callable[[PosixDisk], Coroutine[Any, Any, Any]]], Any]
@@ -208,3 +209,37 @@ def test_a_cancelled_write_has_ended_before_the_cancellation_is_seen(run: Run, t
         assert (tmp_path / "file").read_bytes() == b"x" * 2**24
 
     run(scenario)
+
+
+def test_nothing_is_made_on_another_file_system_than_was_looked_at(run: Run, tmp_path: Path) -> None:
+    async def scenario(disk: PosixDisk) -> None:
+        await disk.usage()
+        disk._paths.device = -1
+        for work in (
+            disk.make_directory("folder"),
+            disk.write("file", b"x"),
+            disk.append("file", b"x", durable=False),
+            disk.allocate([Allocation("file", 10)]),
+        ):
+            with pytest.raises(DiskVanished, match="another file system"):
+                await work
+
+    run(scenario)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_nobody_reads_is_cut(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789")
+    assert run(lambda disk: disk.shrink("file", 4)) is True
+    assert run(lambda disk: disk.shrink("file", 4)) is False
+    assert run(lambda disk: disk.shrink("gone", 4)) is False
+    assert (tmp_path / "file").read_bytes() == b"0123"
+
+
+def test_a_file_that_somebody_has_mapped_is_not_cut(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 10_000)
+    with (tmp_path / "file").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    assert run(lambda disk: disk.shrink("file", 0)) is False
+    mapped.close()
+    assert run(lambda disk: disk.shrink("file", 0)) is True

@@ -72,8 +72,11 @@ class Disk(Protocol):
         """Create (or keep) the files with their parents, each at its size, its blocks reserved. Raises `DiskFull`."""
         ...
 
-    async def shrink(self, path: str, size_bytes: int) -> None:
-        """Cut the end of a file off; one that is shorter, or gone, stays as it is."""
+    async def shrink(self, path: str, size_bytes: int) -> bool:
+        """Cut the end of a file off. Answer False when it is no longer than that, gone, or open to anybody else.
+
+        Whoever still reads what was unlinked reads it to its end; what was cut off is lost to him.
+        """
         ...
 
     async def checksum(

@@ -24,14 +24,15 @@ class FakeDisk:
     """Files and directories by their paths, relative to the root.
 
     Verbs for `faults`: the port's method names and `write_at`; their subject is the path (for rename, the source).
-    `foreign_bytes` is what somebody else has written on the same file system, `file_system` its name. `chance` chooses
-    what `crash` leaves.
+    `foreign_bytes` is what somebody else has written on the same file system, `file_system` its name; `opened` are the
+    files that somebody else reads. `chance` chooses what `crash` leaves.
     """
 
     def __init__(self, capacity_bytes: int = 1 << 40, *, chance: random.Random | None = None) -> None:
         self.capacity_bytes = capacity_bytes
         self.foreign_bytes = 0
         self.file_system = "disk-0"
+        self.opened: set[str] = set()
         self.modified_seconds = 0.0
         self.faults = FaultPlan()
         self._chance = chance if chance is not None else random.Random(0)
@@ -120,11 +121,13 @@ class FakeDisk:
             file.content.extend(bytes(size_bytes - old_size))
         self.faults.after("allocate", path)
 
-    async def shrink(self, path: str, size_bytes: int) -> None:
+    async def shrink(self, path: str, size_bytes: int) -> bool:
         self.faults.before("shrink", path)
         file = self._files.get(_normal(path))
-        if file is not None:
-            del file.content[size_bytes:]
+        if file is None or len(file.content) <= size_bytes or _normal(path) in self.opened:
+            return False
+        del file.content[size_bytes:]
+        return True
 
     async def checksum(
         self,

@@ -1,20 +1,20 @@
-"""The `Disk` port over POSIX: each operation in a thread, below one root that no path and no symlink leaves.
-
-Paths are walked from the root's descriptor with O_NOFOLLOW: a symlink that somebody put there is an error, not a way
-out.
-"""
+"""The `Disk` port over POSIX: each operation in a thread, below one root that no path and no symlink leaves."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import itertools
 import os
 import shutil
+import signal
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import ParamSpec, TypeVar
 
+from cacheagent.adapters.posix_paths import RootedPaths
 from cacheagent.adapters.threads import in_thread
 from cacheagent.checksums import running
 from cachecore.errors import (
@@ -22,6 +22,7 @@ from cachecore.errors import (
     DiskFailure,
     DiskFull,
     DiskReadOnly,
+    DiskVanished,
     InodesExhausted,
     PathExists,
     PathMissing,
@@ -40,6 +41,7 @@ _ERRORS: dict[int, type[DiskError]] = {
     errno.ENOSPC: DiskFull,
     errno.EDQUOT: DiskFull,
     errno.EROFS: DiskReadOnly,
+    errno.ENODEV: DiskVanished,
     errno.ENOENT: PathMissing,
     errno.EEXIST: PathExists,
     errno.ENOTEMPTY: PathExists,
@@ -47,10 +49,13 @@ _ERRORS: dict[int, type[DiskError]] = {
 
 
 class PosixDisk:
-    """The file system below the directory `root`."""
+    """The file system below the directory `root`.
+
+    Nothing is made on another file system than the one that `usage` told of last.
+    """
 
     def __init__(self, root: str) -> None:
-        self._root = os.path.abspath(root)
+        self._paths = RootedPaths(root)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="disk")
 
     async def usage(self) -> DiskUsage:
@@ -77,8 +82,8 @@ class PosixDisk:
     async def allocate(self, files: Sequence[Allocation]) -> None:
         await self._run(files[0].path if files else "", self._allocate, files)
 
-    async def shrink(self, path: str, size_bytes: int) -> None:
-        await self._run(path, self._shrink, path, size_bytes)
+    async def shrink(self, path: str, size_bytes: int) -> bool:
+        return await self._run(path, self._shrink, path, size_bytes)
 
     async def checksum(
         self,
@@ -114,36 +119,37 @@ class PosixDisk:
         """What an error of the file system means to us."""
         kind = _ERRORS.get(error.errno or 0, DiskFailure)
         if kind is DiskFull and self._no_inodes():
-            return InodesExhausted(f"{subject or self._root}: the file system has no inode left")
-        return kind(f"{subject or self._root}: {error.strerror or error}")
+            return InodesExhausted(f"{subject or self._paths.root}: the file system has no inode left")
+        return kind(f"{subject or self._paths.root}: {error.strerror or error}")
 
     def _no_inodes(self) -> bool:
         try:
-            found = os.statvfs(self._root)
+            found = os.statvfs(self._paths.root)
         except OSError:
             return False
         return found.f_files > 0 and found.f_favail == 0
 
     def _usage(self) -> DiskUsage:
-        found = os.statvfs(self._root)
+        found = os.statvfs(self._paths.root)
         # What is kept for the superuser is no room for anybody here.
         usable = found.f_blocks - (found.f_bfree - found.f_bavail)
+        self._paths.device = os.stat(self._paths.root).st_dev
         return DiskUsage(
             total_bytes=usable * found.f_frsize,
             free_bytes=found.f_bavail * found.f_frsize,
-            file_system=f"{os.stat(self._root).st_dev}:{found.f_fsid}",
+            file_system=f"{self._paths.device}:{found.f_fsid}",
         )
 
     def _exists(self, path: str) -> bool:
         try:
-            with self._parent(path) as (parent, name):
+            with self._paths.parent(path) as (parent, name):
                 os.lstat(name, dir_fd=parent)
         except FileNotFoundError:
             return False
         return True
 
     def _list_directory(self, path: str) -> list[DirectoryEntry]:
-        with self._directory(path) as directory, os.scandir(directory) as found:
+        with self.open_folder(path) as directory, os.scandir(directory) as found:
             entries = []
             for entry in found:
                 try:
@@ -169,7 +175,7 @@ class PosixDisk:
             return b"".join(pieces)
 
     def _write(self, path: str, content: bytes) -> None:
-        with self._parent(path, make=True) as (parent, name):
+        with self._paths.parent(path, make=True) as (parent, name):
             beside = f".{name}.new"
             file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644, dir_fd=parent)
             try:
@@ -181,11 +187,11 @@ class PosixDisk:
             os.fsync(parent)
 
     def _make_directory(self, path: str) -> None:
-        with self._directory(path, make=True):
+        with self.open_folder(path, make=True):
             return
 
     def _append(self, path: str, content: bytes, durable: bool) -> None:
-        with self._parent(path, make=True) as (parent, name):
+        with self._paths.parent(path, make=True) as (parent, name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(name, flags, 0o644, dir_fd=parent)
             try:
@@ -198,25 +204,20 @@ class PosixDisk:
                 os.close(file)
 
     def _allocate(self, files: Sequence[Allocation]) -> None:
-        for allocation in files:
-            with self._parent(allocation.path, make=True) as (parent, name):
-                flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                file = os.open(name, flags, 0o644, dir_fd=parent)
-                try:
-                    if os.fstat(file).st_size > allocation.size_bytes:
-                        os.ftruncate(file, allocation.size_bytes)
-                    if allocation.size_bytes:
-                        os.posix_fallocate(file, 0, allocation.size_bytes)
-                finally:
-                    os.close(file)
+        for folder, inside in itertools.groupby(files, key=lambda file: file.path.rpartition("/")[0]):
+            with self.open_folder(folder, make=True) as parent:
+                for allocation in inside:
+                    _allocate_file(parent, allocation)
 
-    def _shrink(self, path: str, size_bytes: int) -> None:
+    def _shrink(self, path: str, size_bytes: int) -> bool:
         try:
             with self.open_file(path, os.O_WRONLY) as file:
-                if os.fstat(file).st_size > size_bytes:
-                    os.ftruncate(file, size_bytes)
+                if os.fstat(file).st_size <= size_bytes or not _take_lease(file):
+                    return False
+                os.ftruncate(file, size_bytes)
+                return True
         except FileNotFoundError:
-            return
+            return False
 
     def _checksum(self, path: str, offset_bytes: int, length_bytes: int, algorithm: ChecksumAlgorithm) -> str:
         made = running(algorithm)
@@ -232,7 +233,7 @@ class PosixDisk:
 
     def _warm(self, path: str) -> None:
         room_bytes = _unused_memory_bytes()
-        with self._directory(path) as directory:
+        with self.open_folder(path) as directory:
             for _, folders, files, folder in os.fwalk(".", follow_symlinks=False, dir_fd=directory):
                 folders.sort()
                 for name in sorted(files):
@@ -242,11 +243,14 @@ class PosixDisk:
                     _read_ahead(name, folder)
 
     def _sync_tree(self, path: str) -> None:
-        with self._parent(path) as (parent, name):
+        with self._paths.parent(path) as (parent, name):
             if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                 _sync_file(name, parent)
                 return
-        with self._directory(path) as directory, ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync") as threads:
+        with (
+            self.open_folder(path) as directory,
+            ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync") as threads,
+        ):
             for _, _, files, folder in os.fwalk(".", topdown=False, follow_symlinks=False, dir_fd=directory):
                 # The folder is open as long as its files are being synced.
                 for done in [threads.submit(_sync_file, file, folder) for file in files]:
@@ -254,14 +258,14 @@ class PosixDisk:
                 os.fsync(folder)
 
     def _rename(self, source: str, target: str) -> None:
-        with self._parent(source) as (old_parent, old_name), self._parent(target) as (new_parent, new_name):
+        with self._paths.parent(source) as (old_parent, old_name), self._paths.parent(target) as (new_parent, new_name):
             os.rename(old_name, new_name, src_dir_fd=old_parent, dst_dir_fd=new_parent)
             os.fsync(new_parent)
             os.fsync(old_parent)
 
     def _remove_tree(self, path: str) -> None:
         try:
-            with self._parent(path) as (parent, name):
+            with self._paths.parent(path) as (parent, name):
                 if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                     shutil.rmtree(name, dir_fd=parent)
                 else:
@@ -270,59 +274,25 @@ class PosixDisk:
         except FileNotFoundError:
             return
 
-    @contextmanager
-    def open_file(self, path: str, flags: int) -> Iterator[int]:
+    def open_file(self, path: str, flags: int) -> AbstractContextManager[int]:
         """The descriptor of a file that is there, for adapters that move bytes. Raises `OSError`."""
-        with self._parent(path) as (parent, name):
-            file = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            yield file
-        finally:
-            os.close(file)
+        return self._paths.file(path, flags)
 
-    @contextmanager
-    def _parent(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        names = _names(path)
-        if not names:
-            raise OSError(errno.EINVAL, "the root itself")
-        with self._directory("/".join(names[:-1]), make=make) as directory:
-            yield directory, names[-1]
-
-    @contextmanager
-    def _directory(self, path: str, *, make: bool = False) -> Iterator[int]:
-        """The open directory. Directories that are made are durable: their parent is synced."""
-        current = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for name in _names(path):
-                following = _open_directory(name, current, make=make)
-                os.close(current)
-                current = following
-            yield current
-        finally:
-            os.close(current)
+    def open_folder(self, path: str, *, make: bool = False) -> AbstractContextManager[int]:
+        """The descriptor of a folder, for those who open many files in it. Raises `OSError`."""
+        return self._paths.directory(path, make=make)
 
 
-def _open_directory(name: str, parent: int, *, make: bool) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+def _allocate_file(parent: int, allocation: Allocation) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.open(allocation.path.rpartition("/")[2], flags, 0o644, dir_fd=parent)
     try:
-        return os.open(name, flags, dir_fd=parent)
-    except FileNotFoundError:
-        if not make:
-            raise
-    try:
-        os.mkdir(name, 0o755, dir_fd=parent)
-        os.fsync(parent)
-    except FileExistsError:
-        # Somebody else made it in this moment.
-        pass
-    return os.open(name, flags, dir_fd=parent)
-
-
-def _names(path: str) -> list[str]:
-    names = [name for name in path.split("/") if name]
-    if path.startswith("/") or "." in names or ".." in names or "\0" in path:
-        raise OSError(errno.EINVAL, "a path that leaves the root")
-    return names
+        if os.fstat(file).st_size > allocation.size_bytes:
+            os.ftruncate(file, allocation.size_bytes)
+        if allocation.size_bytes:
+            os.posix_fallocate(file, 0, allocation.size_bytes)
+    finally:
+        os.close(file)
 
 
 def _write_all(file: int, content: bytes, offset_bytes: int) -> None:
@@ -331,6 +301,17 @@ def _write_all(file: int, content: bytes, offset_bytes: int) -> None:
         written = os.pwrite(file, rest, offset_bytes)
         rest = rest[written:]
         offset_bytes += written
+
+
+def _take_lease(file: int) -> bool:
+    """Whether nobody else has the file open or mapped; who opens it now waits until this descriptor is closed."""
+    try:
+        # Should that happen, we are told by a signal, and SIGIO would end the process.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except OSError:
+        return False
+    return True
 
 
 def _read_ahead(name: str, parent: int) -> None:
