@@ -37,6 +37,10 @@ class Aborted(Exception):
     """Whoever asked for the bytes no longer wants them."""
 
 
+class Unreachable(ConnectionError):
+    """There is no connection to the server, or none that can be trusted."""
+
+
 class Abort:
     """Ends, from another thread, what a thread reads from the network."""
 
@@ -246,7 +250,10 @@ class HttpRanges:
         if proxy:
             # Also for plain HTTP: then a request looks the same with and without a proxy.
             connection.set_tunnel(host, port)
-        connection.connect()
+        try:
+            connection.connect()
+        except OSError as error:
+            raise Unreachable(f"{to_host}:{to_port}: {error.strerror or error}") from error
         connection.sock.settimeout(self._read_timeout_seconds)
         return connection
 
@@ -278,7 +285,7 @@ def _check(part: Part, whole: bool, signed: SignedRequest, response: http.client
     """The answer is the range that was asked for, of the version that was listed."""
     source = part.source
     if response.status >= 300:
-        raise _refused(source, response)
+        raise refused(source.location, response)
     version = (response.getheader(signed.version_header) or "").strip('"')
     if source.etag and version and version != source.etag:
         raise SourceChanged(f"{source.location} is the version {version} now, it was listed as {source.etag}")
@@ -293,6 +300,6 @@ def _check(part: Part, whole: bool, signed: SignedRequest, response: http.client
         raise CorruptTransfer(f"{source.location}: {length} bytes are announced instead of {part.length_bytes}")
 
 
-def _refused(source: ObjectInfo, response: http.client.HTTPResponse) -> SourceError:
+def refused(subject: str, response: http.client.HTTPResponse) -> SourceError:
     body = response.read(ERROR_BODY_BYTES)
-    return refusal(response.status, body, source.location, retry_after=response.getheader("Retry-After") or "")
+    return refusal(response.status, body, subject, retry_after=response.getheader("Retry-After") or "")

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from cacheagent.adapters.fsspec_store import FsspecStore
+from cacheagent.adapters.hf_store import HubStore
 from cacheagent.adapters.local_store import LocalStore
+from cacheagent.adapters.web_store import WebStore
 from cachecore.errors import UnsupportedScheme
 from cachecore.ports import Credentials, ObjectInfo, ObjectStore
 
@@ -18,10 +20,9 @@ DRIVERS = {
     "s3": "s3fs",
     "gs": "gcsfs",
     "abfs": "adlfs",
-    "hf": "huggingface_hub",
-    "http": "aiohttp",
-    "https": "aiohttp",
 }
+# What needs none.
+OWN = ("file", "hf", "http", "https")
 
 
 class ClosableStore(ObjectStore, Protocol):
@@ -71,12 +72,16 @@ class DriverStores:
             from cacheagent.adapters.s3_store import S3Store
 
             return S3Store(credentials, self._environment)
+        if scheme in ("http", "https"):
+            return WebStore(credentials, self._environment)
+        if scheme == "hf":
+            return HubStore(credentials, self._environment)
         if scheme == "file":
             return LocalStore(self._file_sources)
         return FsspecStore(scheme, credentials)
 
 
 def available_schemes() -> list[str]:
-    """The schemes whose drivers are installed, sorted."""
+    """The schemes whose drivers are installed, or that need none; sorted."""
     installed = [scheme for scheme, module in DRIVERS.items() if importlib.util.find_spec(module) is not None]
-    return sorted([*installed, "file"])
+    return sorted([*installed, *OWN])

@@ -34,7 +34,7 @@ _DENIED = frozenset(
 )
 _THROTTLED = frozenset(("429", "SlowDown", "RequestLimitExceeded", "TooManyRequests", "Throttling", "ServerBusy"))
 _NO_CREDENTIALS = frozenset(("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"))
-_UNREACHABLE = frozenset(("ClientConnectorError", "ConnectTimeoutError", "EndpointConnectionError"))
+_UNREACHABLE = frozenset(("ClientConnectorError", "ConnectTimeoutError", "EndpointConnectionError", "Unreachable"))
 _NO_ADDRESS = frozenset(("InvalidURL", "ParamValidationError"))
 MESSAGE_LENGTH_MAX = 200
 
