@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from prometheus_client import CollectorRegistry
 
 from cacheagent.context import NodeContext
@@ -14,21 +12,17 @@ from cacheagent.reconciler import PODS_INDEX, NodeReconciler, keys_in_use
 from cacheagent.records import Records
 from cacheagent.reporter import Reporter
 from cacheagent.store import Store
+from cacheagent.sweeping import Sweeper
 from cacheagent.works import Works
 from cachecore.controller.controller import Controller
 from cachecore.controller.informer import Informer
 from cachecore.controller.metrics import ControllerMetrics
-from cachecore.errors import DiskError
 from cachecore.events import EventRecorder
 from cachecore.ports import ClusterClient, Disk, ObjectStores, PartMover, Runtime
 from cachecore.resources.core import Pod
 from cachecore.resources.serving import LocalModelNode
 from cachecore.tasks import TaskGroup
 from cachecore.timestamps import parse_timestamp
-
-logger = logging.getLogger(__name__)
-
-TRASH_RETRY_SECONDS = 30.0
 
 
 class Agent:
@@ -74,6 +68,7 @@ class Agent:
             changed=self._changed,
         )
         self._works = Works(context, object_stores, part_mover)
+        self._sweeper = Sweeper(runtime, self._store, busy=lambda: bool(self._works.busy), changed=self._changed)
         reconciler = NodeReconciler(
             context,
             nodes=self._nodes,
@@ -94,7 +89,7 @@ class Agent:
         group.spawn(self._nodes.run(), name="informer-node")
         group.spawn(self._pods.run(), name="informer-pods")
         group.spawn(self._recorder.run(), name="events")
-        group.spawn(self._sweep(), name="trash")
+        group.spawn(self._sweeper.run(), name="trash")
         group.spawn(self._reconcile(), name="reconcile")
         try:
             await group.join()
@@ -133,17 +128,3 @@ class Agent:
         node = self._nodes.get(self._options.node_name)
         if node is not None:
             self._recorder.record(node, type=type, reason=reason, message=message)
-
-    async def _sweep(self) -> None:
-        """Unlink what was evicted, off the main path: huge files take their time."""
-        changed = self._store.trash_changed
-        while True:
-            await changed.wait()
-            changed.clear()
-            try:
-                await self._store.empty_trash()
-            except DiskError as error:
-                logger.warning("the trash stays for now: %s", error)
-                await self._runtime.sleep(TRASH_RETRY_SECONDS)
-                changed.set()
-            self._changed()

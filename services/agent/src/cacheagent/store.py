@@ -32,7 +32,7 @@ class Store:
         # Published folders without a manifest, and copies that KServe's agent left.
         self.unproven: dict[str, str] = {}
         self.legacy: dict[str, str] = {}
-        # Bytes that the files of staging areas take, and of what waits in the trash.
+        # Bytes that the files of staging areas take, and of what waits in the trash, oldest first.
         self.staged: dict[str, int] = {}
         self.trash: dict[str, int] = {}
         self.views: dict[str, None] = {}
@@ -128,7 +128,8 @@ class Store:
             await self.disk.remove_tree(layout.manifest_path(key))
 
     async def _weigh_trash(self, facts: StoreFacts) -> None:
-        self.trash = {name: self.trash[name] for name in facts.trash if name in self.trash}
+        there = frozenset(facts.trash)
+        self.trash = {name: size_bytes for name, size_bytes in self.trash.items() if name in there}
         for name in facts.trash:
             if name not in self.trash:
                 self.trash[name] = await self._weight(layout.trash_path(name))
@@ -185,8 +186,7 @@ class Store:
             self.held[key] = msgspec.structs.replace(whole, last_used_time=when)
             await publishing.write_manifest(self.disk, self.held[key])
 
-    async def empty_trash(self) -> None:
-        """Unlink what waits in the trash, one after the other."""
-        for name in sorted(self.trash):
-            await self.disk.remove_tree(layout.trash_path(name))
-            self.trash.pop(name, None)
+    def gave_back(self, name: str, size_bytes: int) -> None:
+        """So much of something in the trash is room again."""
+        if name in self.trash:
+            self.trash[name] = max(self.trash[name] - size_bytes, 0)
