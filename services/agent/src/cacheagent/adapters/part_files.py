@@ -12,7 +12,7 @@ import mmap
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from cacheagent.adapters.posix_disk import PosixDisk
 
@@ -57,26 +57,49 @@ class PartFile:
         return written
 
 
-@contextmanager
-def open_part_file(disk: PosixDisk, path: str, length_bytes: int) -> Iterator[PartFile]:
-    """The file, which is there: a staging area that has been given up is not brought back by a late part.
+class PartFolder:
+    """The folder of the part that is written: many small files in a row share it, so it is kept open."""
 
-    Raises `OSError`.
-    """
-    with disk.open_file(path, os.O_WRONLY) as file:
-        if length_bytes < DIRECT_BYTES_MIN:
-            yield PartFile(file, None)
-            return
-        try:
-            direct = os.open(f"/proc/self/fd/{file}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-        except OSError:
-            # tmpfs and some network file systems have no such thing.
-            yield PartFile(file, None)
-            return
+    def __init__(self, disk: PosixDisk) -> None:
+        self._disk = disk
+        self._path: str | None = None
+        self._folder = -1
+        self._opened = ExitStack()
+
+    def __enter__(self) -> PartFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @contextmanager
+    def open(self, path: str, length_bytes: int) -> Iterator[PartFile]:
+        """The file, which is there: a staging area that has been given up is not brought back by a late part.
+
+        Raises `OSError`.
+        """
+        folder, _, name = path.rpartition("/")
+        if folder != self._path:
+            self._opened.close()
+            self._path = None
+            self._folder = self._opened.enter_context(self._disk.open_folder(folder))
+            self._path = folder
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        file = os.open(name, flags, dir_fd=self._folder)
+        direct = self._open_direct(name, flags) if length_bytes >= DIRECT_BYTES_MIN else None
         try:
             yield PartFile(file, direct)
         finally:
-            os.close(direct)
+            os.close(file)
+            if direct is not None:
+                os.close(direct)
+
+    def _open_direct(self, name: str, flags: int) -> int | None:
+        try:
+            return os.open(name, flags | os.O_DIRECT, dir_fd=self._folder)
+        except OSError:
+            # tmpfs and some network file systems have no such thing.
+            return None
 
 
 class Buffers:

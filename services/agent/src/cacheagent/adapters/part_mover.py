@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cacheagent.adapters.http_ranges import Abort, Aborted, HttpRanges
-from cacheagent.adapters.part_files import Buffers, open_part_file
+from cacheagent.adapters.part_files import Buffers, PartFolder
 from cacheagent.adapters.posix_disk import PosixDisk
 from cacheagent.adapters.signed import SignedRequest, SigningStore
 from cacheagent.adapters.threads import in_stoppable_thread, in_thread
@@ -75,22 +75,24 @@ class RangeMover:
 
     def _move_all(self, parts: Sequence[Part], requests: Sequence[SignedRequest], abort: Abort) -> list[MovedPart]:
         moved: list[MovedPart] = []
-        with self._buffers.lend(self._moving) as buffer:
+        with self._buffers.lend(self._moving) as buffer, PartFolder(self._disk) as folder:
             for part, signed in zip(parts, requests, strict=True):
                 try:
-                    moved.append(self._move_one(part, signed, buffer, abort))
+                    moved.append(self._move_one(part, signed, folder, buffer, abort))
                 except (LocalModelError, Aborted):
                     if not moved:
                         raise
                     break
         return moved
 
-    def _move_one(self, part: Part, signed: SignedRequest, buffer: memoryview, abort: Abort) -> MovedPart:
+    def _move_one(
+        self, part: Part, signed: SignedRequest, folder: PartFolder, buffer: memoryview, abort: Abort
+    ) -> MovedPart:
         with self._http.get(signed, part, abort) as answer:
             told = signed.checksum_of(answer.headers) if part.length_bytes == part.source.size_bytes else None
             made = _Made(part, told)
             try:
-                with open_part_file(self._disk, part.path, part.length_bytes) as file:
+                with folder.open(part.path, part.length_bytes) as file:
                     position = part.offset_bytes
                     while count := answer.read_into(buffer):
                         piece = buffer[:count]
@@ -117,7 +119,7 @@ class RangeMover:
         made.update(memoryview(content))
         try:
             # Not page-aligned, so through the page cache.
-            with open_part_file(self._disk, part.path, 0) as file:
+            with PartFolder(self._disk) as folder, folder.open(part.path, 0) as file:
                 file.write(memoryview(content), part.offset_bytes)
         except OSError as error:
             raise self._disk.translate(error, part.path) from error
