@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cachecore.adapters.logs import configure_logging
+from cachecore.adapters.logs import OUR_PACKAGES, configure_logging
 from cachecore.errors import InvalidInput
 
 logger = logging.getLogger("cachecore.somewhere")
@@ -16,12 +16,14 @@ logger = logging.getLogger("cachecore.somewhere")
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
-    """Give the root logger back as it was: pytest has handlers there."""
+    """Give the loggers back as they were: pytest has handlers at the root."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    levels = [(logger, logger.level) for logger in (root, *map(logging.getLogger, OUR_PACKAGES))]
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for each, level in levels:
+        each.setLevel(level)
 
 
 def written(level: str = "info", format: str = "json") -> io.StringIO:
@@ -89,3 +91,20 @@ def test_text_is_for_people() -> None:
 def test_unknown_words_are_refused(level: str, format: str) -> None:
     with pytest.raises(InvalidInput, match="is not one of"):
         configure_logging(level, format, "agent")
+
+
+@pytest.mark.parametrize("library", ["botocore.endpoint", "urllib3.connectionpool", "google.auth", "any_other"])
+def test_what_libraries_tell_of_each_request_is_left_out(library: str) -> None:
+    stream = written("debug")
+    logging.getLogger(library).info("GET /model?X-Amz-Signature=swordfish")
+    logger.debug("ours")
+    assert only_line(stream)["message"] == "ours"
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_signatures_in_a_line_or_its_traceback_are_hidden(format: str) -> None:
+    stream = written(format=format)
+    url = "https://host/model?X-Amz-Signature=swordfish"
+    logging.getLogger("urllib3").warning("retrying %s", url, exc_info=ValueError(url))
+    assert "swordfish" not in stream.getvalue()
+    assert "https://host/model" in stream.getvalue()

@@ -9,10 +9,12 @@ from typing import Any, TextIO
 import msgspec
 
 from cachecore.errors import InvalidInput
+from cachecore.redaction import redact
 from cachecore.timestamps import format_micro_timestamp
 
 # What every LogRecord has; the rest of its fields came with `extra=`.
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+OUR_PACKAGES = ("cachecore", "cachemanager", "cacheagent", "cachewebhook", "cachesim", "__main__")
 _OWN_FIELDS = frozenset(("time", "level", "service", "logger", "message", "error"))
 
 
@@ -34,7 +36,7 @@ class JsonFormatter(logging.Formatter):
         line.update(extra_fields(record))
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        return redact(msgspec.json.encode(line, enc_hook=str).decode())
 
 
 class TextFormatter(logging.Formatter):
@@ -48,7 +50,7 @@ class TextFormatter(logging.Formatter):
         moment = format_micro_timestamp(record.created)[11:23]
         fields = "".join(f" {name}={value}" for name, value in extra_fields(record).items())
         line = f"{moment} {record.levelname.lower():<7} {self._service}: {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return redact(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def configure_logging(level: str, format: str, service: str, *, stream: TextIO |
     target.setFormatter(JsonFormatter(service) if format == "json" else TextFormatter(service))
     root = logging.getLogger()
     root.handlers[:] = [target]
-    root.setLevel(number)
-    # These tell of every request and every selector; our own lines say what matters.
-    for noisy in ("asyncio", "aiohttp", "botocore", "aiobotocore", "urllib3", "s3fs", "fsspec", "uvicorn"):
-        logging.getLogger(noisy).setLevel(max(number, logging.WARNING))
+    # Libraries tell of every request, some with its signature or its headers; our own lines say what matters.
+    root.setLevel(max(number, logging.WARNING))
+    for package in OUR_PACKAGES:
+        logging.getLogger(package).setLevel(number)
