@@ -19,6 +19,7 @@ from cachecore.resources.serving import LocalModelInfo, Storage
 from cachecore.testing import FakeCluster, VirtualRuntime
 
 KEY_ID, SECRET_KEY = "AKIAEXAMPLE", "swordfish"
+KEYS = {"access_key_id": KEY_ID, "secret_access_key": SECRET_KEY}
 
 
 def encoded(**values: str) -> dict[str, str]:
@@ -71,15 +72,15 @@ def test_the_storage_key_names_an_entry_of_storage_config() -> None:
 
 
 def test_parameters_override_the_entry() -> None:
-    secret = storage_config("localmodel-system", {"region": "eu-1", "access_key_id": KEY_ID})
+    secret = storage_config("localmodel-system", {"region": "eu-1", **KEYS})
     found = find(entry(storage=Storage(key="mine", parameters={"region": "us-1"})), secret)
     assert found.get("AWS_DEFAULT_REGION") == "us-1"
     assert found.get("AWS_ACCESS_KEY_ID") == KEY_ID
 
 
 def test_a_namespaced_cache_reads_its_own_namespace() -> None:
-    ours = storage_config("localmodel-system", {"access_key_id": "system"})
-    theirs = storage_config("team-a", {"access_key_id": "team"})
+    ours = storage_config("localmodel-system", {**KEYS, "access_key_id": "system"})
+    theirs = storage_config("team-a", {**KEYS, "access_key_id": "team"})
     found = find(entry(namespace="team-a", storage=Storage(key="mine")), ours, theirs)
     assert found.get("AWS_ACCESS_KEY_ID") == "team"
 
@@ -171,7 +172,7 @@ def test_when_the_first_credentials_are_refused_the_next_are_tried(rig: NodeRig)
     "named, place",
     [
         (Storage(key="mine"), "; they are those of entry mine of secret localmodel-system/storage-config"),
-        (Storage(parameters={"access_key_id": KEY_ID}), "; they are those of the cache's storage.parameters"),
+        (Storage(parameters=KEYS), "; they are those of the cache's storage.parameters"),
         (None, ""),
     ],
 )

@@ -1,45 +1,36 @@
 """Where a model's credentials are, as KServe finds them: the secret `storage-config`, or the service account's secrets.
 
-Nothing here is ever logged or reported but the names of secrets and of their entries.
+Each secret is read by its name, and only those that the model's cache leads to. Nothing of it is ever logged or
+reported but the names of secrets and of their entries.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from cachecore.errors import AccessDenied, ApiError, Forbidden, NotFound
+from cacheagent.credential_names import (
+    CA_BUNDLE_CONFIG_MAP,
+    CA_BUNDLE_FILE,
+    decode_entries,
+    foreign_identity,
+    make_credentials,
+    of_annotations,
+    of_fields,
+    of_secret,
+)
+from cachecore.errors import AccessDenied, Forbidden, NotFound
 from cachecore.names import STORAGE_CONFIG_SECRET, SYSTEM_NAMESPACE
 from cachecore.ports import ClusterClient, Credentials
-from cachecore.resources.core import Secret, ServiceAccount
-from cachecore.resources.serving import GROUP, LocalModelInfo
+from cachecore.resources.core import ConfigMap, Secret, ServiceAccount
+from cachecore.resources.serving import LocalModelInfo, Storage
 
-# What KServe's storage-initializer makes of the fields of an entry of `storage-config` of type s3.
-_STORAGE_CONFIG_NAMES = {
-    "endpoint_url": "AWS_ENDPOINT_URL",
-    "access_key_id": "AWS_ACCESS_KEY_ID",
-    "secret_access_key": "AWS_SECRET_ACCESS_KEY",
-    "session_token": "AWS_SESSION_TOKEN",
-    "region": "AWS_DEFAULT_REGION",
-    "ca_bundle": "AWS_CA_BUNDLE",
-    "verify_ssl": "S3_VERIFY_SSL",
-    "anonymous": "awsAnonymousCredential",
-}
-# A secret's own spelling of the two keys; the others are spelt as they are used.
-_SECRET_NAMES = {"awsAccessKeyID": "AWS_ACCESS_KEY_ID", "awsSecretAccessKey": "AWS_SECRET_ACCESS_KEY"}
-_ANNOTATIONS = {
-    f"{GROUP}/s3-endpoint": "S3_ENDPOINT",
-    f"{GROUP}/s3-usehttps": "S3_USE_HTTPS",
-    f"{GROUP}/s3-region": "AWS_DEFAULT_REGION",
-    f"{GROUP}/s3-verifyssl": "S3_VERIFY_SSL",
-    f"{GROUP}/s3-cabundle": "AWS_CA_BUNDLE",
-    f"{GROUP}/s3-useanoncredential": "awsAnonymousCredential",
-    f"{GROUP}/s3-usevirtualbucket": "S3_USER_VIRTUAL_BUCKET",
-    f"{GROUP}/s3-useaccelerate": "S3_USE_ACCELERATE",
-}
+# The entry of `storage-config` that counts when a cache gives parameters only; `default_s3` for those of type s3.
+DEFAULT_ENTRY = "default"
 
 
 def same_credentials(first: LocalModelInfo, second: LocalModelInfo) -> bool:
@@ -48,9 +39,16 @@ def same_credentials(first: LocalModelInfo, second: LocalModelInfo) -> bool:
 
 
 def _identity(entry: LocalModelInfo) -> tuple[Any, ...]:
-    if entry.storage is not None and entry.storage.key is not None:
-        return ("storage", entry.namespace, entry.storage.key, sorted(entry.storage.parameters.items()))
-    return ("account", entry.namespace if entry.service_account_name else "", entry.service_account_name)
+    storage = entry.storage or Storage()
+    parameters = sorted(storage.parameters.items())
+    if storage.key is not None:
+        return ("storage", entry.namespace, storage.key, parameters)
+    return (
+        "account",
+        entry.namespace if entry.service_account_name or parameters else "",
+        entry.service_account_name,
+        parameters,
+    )
 
 
 def credentials_place(entry: LocalModelInfo, *, system_namespace: str = SYSTEM_NAMESPACE) -> str:
@@ -58,10 +56,10 @@ def credentials_place(entry: LocalModelInfo, *, system_namespace: str = SYSTEM_N
     namespace = entry.namespace or system_namespace
     if entry.storage is not None and entry.storage.key is not None:
         return f"entry {entry.storage.key} of secret {namespace}/{STORAGE_CONFIG_SECRET}"
-    if entry.storage is not None and entry.storage.parameters:
-        return "the cache's storage.parameters"
     if entry.service_account_name:
         return f"service account {namespace}/{entry.service_account_name}"
+    if entry.storage is not None and entry.storage.parameters:
+        return "the cache's storage.parameters"
     return ""
 
 
@@ -70,86 +68,95 @@ async def find_credentials(
 ) -> Credentials:
     """The credentials that an entry names; empty when it names none, so that the driver uses the agent's own.
 
-    Raises `AccessDenied` when what it names can't be had, `ApiError` when the API server does not answer.
+    A storage key wins over a service account, and the parameters win over both. Raises `AccessDenied` when what it
+    names can't be had, `ApiError` when the API server does not answer.
     """
-    namespace = entry.namespace or system_namespace
-    if entry.storage is not None and (entry.storage.key is not None or entry.storage.parameters):
-        return await _from_storage_config(client, namespace, entry.storage.key, entry.storage.parameters)
-    if entry.service_account_name:
-        return await _from_service_account(client, namespace, entry.service_account_name)
-    return Credentials()
+    place = credentials_place(entry, system_namespace=system_namespace)
+    if not place:
+        return Credentials()
+    namespace, uri = entry.namespace or system_namespace, entry.source_model_uri
+    storage = entry.storage or Storage()
+    if storage.key is not None or not entry.service_account_name:
+        fields = {**await _fields(client, namespace, storage), **storage.parameters}
+        values = of_fields(fields, uri, place)
+    else:
+        values = await _from_service_account(client, namespace, entry.service_account_name, uri)
+        values.update(of_fields(storage.parameters, uri, place))
+    await _take_ca_bundle(client, namespace, values)
+    return make_credentials(values, place)
 
 
-async def _from_storage_config(
-    client: ClusterClient, namespace: str, key: str | None, parameters: dict[str, str]
-) -> Credentials:
-    fields: dict[str, Any] = {}
-    if key is not None:
-        secret = await _secret(client, namespace, STORAGE_CONFIG_SECRET)
-        content = _values(secret).get(key)
-        if content is None:
-            raise AccessDenied(f"secret {namespace}/{STORAGE_CONFIG_SECRET} has no entry {key}")
-        try:
-            fields = msgspec.json.decode(content, type=dict[str, Any])
-        except msgspec.DecodeError:
-            # The error's text could quote the secret.
-            raise AccessDenied(
-                f"entry {key} of secret {namespace}/{STORAGE_CONFIG_SECRET} is not a JSON object"
-            ) from None
-    fields.update(parameters)
-    values = {_STORAGE_CONFIG_NAMES.get(name, name): _text(value) for name, value in fields.items()}
-    return _credentials(values)
-
-
-async def _from_service_account(client: ClusterClient, namespace: str, name: str) -> Credentials:
+async def _fields(client: ClusterClient, namespace: str, storage: Storage) -> dict[str, Any]:
+    """The entry of `storage-config`. One that is not named, the default, need not be there."""
     try:
+        secret = await _secret(client, namespace, STORAGE_CONFIG_SECRET)
+    except _Absent:
+        if storage.key is not None:
+            raise
+        return {}
+    type_ = storage.parameters.get("type", "")
+    key = storage.key if storage.key is not None else f"{DEFAULT_ENTRY}_{type_}" if type_ else DEFAULT_ENTRY
+    content = _entries(secret).get(key)
+    if content is None:
+        if storage.key is None:
+            return {}
+        raise AccessDenied(f"secret {namespace}/{STORAGE_CONFIG_SECRET} has no entry {key}")
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        # The error's text could quote the secret.
+        raise AccessDenied(f"entry {key} of secret {namespace}/{STORAGE_CONFIG_SECRET} is not a JSON object") from None
+
+
+async def _from_service_account(client: ClusterClient, namespace: str, name: str, uri: str) -> dict[str, str]:
+    with _reading(f"service account {namespace}/{name}"):
         account = await client.get(ServiceAccount, name, namespace)
-    except (NotFound, Forbidden) as error:
-        raise AccessDenied(f"service account {namespace}/{name} can't be read: {error.reason}") from error
-    values = _annotated(account.metadata.annotations)
+    annotations = account.metadata.annotations
+    values = of_annotations(annotations)
     for reference in account.secrets:
         secret = await _secret(client, namespace, reference.name)
-        found = _values(secret)
-        values.update({_SECRET_NAMES.get(entry, entry): value for entry, value in found.items()})
-        values.update(_annotated(secret.metadata.annotations))
-    return _credentials(values)
-
-
-async def _secret(client: ClusterClient, namespace: str, name: str) -> Secret:
-    try:
-        return await client.get(Secret, name, namespace)
-    except (NotFound, Forbidden) as error:
-        raise AccessDenied(f"secret {namespace}/{name} can't be read: {error.reason}") from error
-    except ApiError:
-        raise
-
-
-def _values(secret: Secret) -> dict[str, str]:
-    values = {}
-    for name, encoded in sorted(secret.data.items()):
-        try:
-            values[name] = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            # Not text: nothing that a driver takes from here.
-            continue
-    values.update(secret.string_data)
+        values.update(of_secret(_entries(secret), secret.metadata.annotations, uri))
+    foreign = foreign_identity(annotations, values, uri)
+    if foreign:
+        raise AccessDenied(
+            f"service account {namespace}/{name} has an identity ({foreign}) that only its own pods can take on: "
+            "give it a secret with keys, or let the agent's own service account read the store and name none here"
+        )
     return values
 
 
-def _annotated(annotations: dict[str, str]) -> dict[str, str]:
-    return {name: annotations[key] for key, name in _ANNOTATIONS.items() if annotations.get(key)}
+async def _take_ca_bundle(client: ClusterClient, namespace: str, values: dict[str, str]) -> None:
+    """The CA bundle of a ConfigMap, which KServe mounts in the pod that downloads, and we read."""
+    name = values.pop(CA_BUNDLE_CONFIG_MAP, "")
+    if not name or values.get("S3_VERIFY_SSL", values.get("VERIFY_SSL", "")).lower() in ("0", "false"):
+        return
+    with _reading(f"ConfigMap {namespace}/{name} with the CA bundle"):
+        config_map = await client.get(ConfigMap, name, namespace)
+    # The path, if there is one, is where KServe would mount it.
+    file = posixpath.basename(values.pop("AWS_CA_BUNDLE", "") or values.pop("CA_BUNDLE", "")) or CA_BUNDLE_FILE
+    if not config_map.data.get(file):
+        raise AccessDenied(f"ConfigMap {namespace}/{name} has no entry {file} with a CA bundle")
+    values["CA_BUNDLE_PEM"] = config_map.data[file]
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+class _Absent(AccessDenied):
+    """What is named is not there."""
 
 
-def _credentials(values: dict[str, str]) -> Credentials:
-    """With AWS_ENDPOINT_URL made of S3_ENDPOINT and S3_USE_HTTPS, as KServe makes it: https unless told otherwise."""
-    endpoint = values.get("S3_ENDPOINT", "").strip()
-    if endpoint and "AWS_ENDPOINT_URL" not in values:
-        if "://" not in endpoint:
-            scheme = "http" if values.get("S3_USE_HTTPS", "").strip().lower() in ("0", "false") else "https"
-            endpoint = f"{scheme}://{endpoint}"
-        values["AWS_ENDPOINT_URL"] = endpoint
-    return Credentials(tuple(sorted((name, value) for name, value in values.items() if value)))
+@contextmanager
+def _reading(subject: str) -> Iterator[None]:
+    """What is named and can't be read is a matter of access. Raises `ApiError` when nobody can tell."""
+    try:
+        yield
+    except (NotFound, Forbidden) as error:
+        refused = _Absent if isinstance(error, NotFound) else AccessDenied
+        raise refused(f"{subject} can't be read: {error.reason}") from error
+
+
+async def _secret(client: ClusterClient, namespace: str, name: str) -> Secret:
+    with _reading(f"secret {namespace}/{name}"):
+        return await client.get(Secret, name, namespace)
+
+
+def _entries(secret: Secret) -> dict[str, str]:
+    return {**decode_entries(secret.data), **secret.string_data}

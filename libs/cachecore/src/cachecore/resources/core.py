@@ -243,6 +243,14 @@ class Secret(Resource, frozen=True, kw_only=True):
         return f"Secret(name={self.name!r}, namespace={self.namespace!r})"
 
 
+class ConfigMap(Resource, frozen=True, kw_only=True):
+    resource_type: ClassVar[ResourceType] = ResourceType(
+        group="", version="v1", kind="ConfigMap", plural="configmaps", namespaced=True
+    )
+
+    data: dict[str, str] = {}
+
+
 class ServiceAccount(Resource, frozen=True, kw_only=True):
     resource_type: ClassVar[ResourceType] = ResourceType(
         group="", version="v1", kind="ServiceAccount", plural="serviceaccounts", namespaced=True

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import s3fs
 
 from cacheagent.adapters.s3_checksums import is_composite, told_checksum
+from cacheagent.adapters.s3_options import S3Options
 from cacheagent.adapters.s3_signing import S3Signer
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import translate
-from cachecore.errors import AccessDenied, CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
+from cachecore.errors import CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
 from cachecore.ports import Checksum, Credentials, ObjectInfo
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class S3Store:
     """One set of credentials."""
 
     def __init__(self, credentials: Credentials, environment: Mapping[str, str]) -> None:
+        self._options = S3Options(credentials, environment)
         self._fs = s3fs.S3FileSystem(
             asynchronous=True,
             skip_instance_cache=True,
@@ -46,13 +47,13 @@ class S3Store:
                 "read_timeout": READ_TIMEOUT_SECONDS,
                 "max_pool_connections": CONNECTIONS,
                 "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
-                "s3": _addressing(credentials, environment),
+                "s3": self._options.addressing(),
             },
-            **_options(credentials, environment),
+            **self._options.arguments(),
         )
         self._fs.retries = 1
-        self._payer: dict[str, str] = {"RequestPayer": "requester"} if _requester_pays(credentials, environment) else {}
-        self._tls = _tls(credentials, environment)
+        self._payer: dict[str, str] = {"RequestPayer": "requester"} if self._options.requester_pays else {}
+        self._tls = self._options.tls()
         self._signer = S3Signer(self._fs, seconds=SIGNED_SECONDS, arguments={"ChecksumMode": "ENABLED", **self._payer})
         self._opening = asyncio.Lock()
         self._open = False
@@ -178,70 +179,6 @@ def _check(response: dict[str, Any], source: ObjectInfo, offset_bytes: int, leng
         raise CorruptTransfer(f"{source.location}: {came} bytes came instead of {length_bytes}")
 
 
-def _options(credentials: Credentials, environment: Mapping[str, str]) -> dict[str, Any]:
-    """s3fs' arguments. What the credentials don't say about the endpoint comes from the agent's own environment."""
-
-    def setting(name: str) -> str:
-        return credentials.get(name) or environment.get(name, "")
-
-    client: dict[str, Any] = {}
-    region = setting("AWS_DEFAULT_REGION") or environment.get("AWS_REGION", "")
-    if region:
-        client["region_name"] = region
-    if setting("S3_VERIFY_SSL").lower() in ("0", "false"):
-        client["verify"] = False
-    elif setting("AWS_CA_BUNDLE"):
-        client["verify"] = setting("AWS_CA_BUNDLE")
-    options: dict[str, Any] = {"client_kwargs": client}
-    endpoint = setting("AWS_ENDPOINT_URL")
-    if endpoint:
-        options["endpoint_url"] = endpoint
-    # Keys belong together: a session token of the agent's own must not join the keys of a secret.
-    own = credentials if credentials.get("AWS_ACCESS_KEY_ID") else Credentials(tuple(environment.items()))
-    if setting("awsAnonymousCredential").lower() in ("1", "true"):
-        options["anon"] = True
-    elif own.get("AWS_ACCESS_KEY_ID"):
-        options["key"] = own.get("AWS_ACCESS_KEY_ID")
-        options["secret"] = own.get("AWS_SECRET_ACCESS_KEY")
-        options["token"] = own.get("AWS_SESSION_TOKEN") or None
-    return options
-
-
 def _headers(response: dict[str, Any]) -> dict[str, str]:
     """The headers of an answer, lower case."""
     return {name.lower(): str(value) for name, value in response["ResponseMetadata"]["HTTPHeaders"].items()}
-
-
-def _requester_pays(credentials: Credentials, environment: Mapping[str, str]) -> bool:
-    name = "AWS_REQUEST_PAYER"
-    return (credentials.get(name) or environment.get(name, "")).lower() == "requester"
-
-
-def _tls(credentials: Credentials, environment: Mapping[str, str]) -> ssl.SSLContext:
-    """Whom the threads trust: as the driver does."""
-
-    def setting(name: str) -> str:
-        return credentials.get(name) or environment.get(name, "")
-
-    if setting("S3_VERIFY_SSL").lower() in ("0", "false"):
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    bundle = setting("AWS_CA_BUNDLE")
-    try:
-        return ssl.create_default_context(cafile=bundle) if bundle else ssl.create_default_context()
-    except OSError as error:
-        raise AccessDenied(f"the CA bundle {bundle} can't be read: {error.strerror}") from error
-
-
-def _addressing(credentials: Credentials, environment: Mapping[str, str]) -> dict[str, Any]:
-    def enabled(name: str) -> bool:
-        return (credentials.get(name) or environment.get(name, "")).lower() in ("1", "true")
-
-    addressing: dict[str, Any] = {}
-    if enabled("S3_USER_VIRTUAL_BUCKET"):
-        addressing["addressing_style"] = "virtual"
-    if enabled("S3_USE_ACCELERATE"):
-        addressing["use_accelerate_endpoint"] = True
-    return addressing
