@@ -73,3 +73,10 @@ def test_every_reason_that_is_explained_is_in_the_code(
     reasons_in_code: frozenset[str], reasons_in_tables: frozenset[str]
 ) -> None:
     assert sorted(reasons_in_tables - (reasons_in_code - NO_REASONS) - GIVEN_ELSEWHERE) == []
+
+
+def test_the_agents_own_page_names_every_reason_of_a_copy(repository: Path) -> None:
+    tables = yaml.safe_load((repository / "tools" / "reference.yaml").read_text())["reasons"]
+    reasons = {entry.split("|")[0].strip() for entry in tables["copies"]["entries"].splitlines()}
+    page = (repository / "docs" / "agent.md").read_text()
+    assert sorted(reason for reason in reasons if f"`{reason}`" not in page) == []
