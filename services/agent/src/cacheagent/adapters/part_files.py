@@ -149,6 +149,5 @@ class Buffers:
 
     def _drop_idle(self) -> None:
         while self._idle:
-            buffer = self._idle.pop()
-            self._taken_bytes -= len(buffer)
-            buffer.close()
+            # Not closed: the traceback of a part that failed may still hold a piece. The memory goes with the last one.
+            self._taken_bytes -= len(self._idle.pop())
