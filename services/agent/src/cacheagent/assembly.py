@@ -99,12 +99,13 @@ class Line:
         raise AssertionError("the last attempt returns or raises")
 
     async def _move_once(self, batch: Batch) -> list[MovedPart]:
-        await self._throttle.take(sum(part.length_bytes for part in batch))
         await self._connections.enter(self._rank)
         moved_bytes = 0
         self._moving += 1
         self._quiet.clear()
         try:
+            # Behind the gate: what was granted here goes on in its order, whatever more urgent comes.
+            await self._throttle.take(sum(part.length_bytes for part in batch))
             moved = await self._mover.move(self._store, batch)
             moved_bytes = sum(part.length_bytes for part in batch[: len(moved)])
             return moved
