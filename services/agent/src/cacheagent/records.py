@@ -10,7 +10,8 @@ from cacheagent.demand import Recipe
 from cacheagent.listing import Listing
 from cacheagent.planning import Work
 from cacheagent.transfer import Progress
-from cachecore.ports import ObjectStore
+from cachecore.ports import Credentials, ObjectStore
+from cachecore.resources.serving import LocalModelInfo
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,11 +29,13 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A source that has been listed, and the store that answered."""
+    """A source that has been listed, the store that answered, and whose credentials it accepted."""
 
     store: ObjectStore
     listing: Listing
     recipe: Recipe
+    entry: LocalModelInfo
+    credentials: Credentials
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,8 +19,17 @@ from cacheagent.planning import Work
 from cacheagent.records import Failure, Source, with_progress
 from cacheagent.throttle import TokenBucket
 from cacheagent.transfer import DigestMismatch, Progress, Request, Transfer
-from cachecore.errors import AccessDenied, ApiError, DiskError, LocalModelError, PathMissing, TaskCancelled
-from cachecore.ports import ObjectInfo, ObjectStore, ObjectStores, PartMover, Task
+from cachecore.errors import (
+    AccessDenied,
+    ApiError,
+    DiskError,
+    LocalModelError,
+    PathMissing,
+    SourceChanged,
+    TaskCancelled,
+)
+from cachecore.ports import Credentials, ObjectInfo, ObjectStore, ObjectStores, PartMover, Task
+from cachecore.redaction import redact
 from cachecore.resources.serving import LocalModelInfo
 from cachecore.store import layout
 from cachecore.store.manifest import Manifest
@@ -118,7 +127,8 @@ class Works:
             self._failed(demand, work, _reason(error), str(error))
         except Exception as error:
             logger.exception("work failed", extra={"key": demand.key})
-            self._failed(demand, work, "InternalError", f"{type(error).__name__}: {error}")
+            # It may be a library's, and tell of a request.
+            self._failed(demand, work, "InternalError", redact(f"{type(error).__name__}: {error}"))
         self._transfers.pop(demand.key, None)
         self._tasks.pop(demand.key, None)
         self._records.change(demand.key, work=Work.NONE)
@@ -134,7 +144,7 @@ class Works:
         refused: AccessDenied | None = None
         for entry in demand.candidates:
             try:
-                store, objects = await self._list(demand.uri, entry)
+                store, objects, credentials = await self._list(demand.uri, entry)
                 listing = select(
                     demand.uri,
                     objects,
@@ -146,21 +156,22 @@ class Works:
                 logger.warning("refused", extra={"key": demand.key, "cache": entry.status_key, "why": str(error)})
                 refused = refused or error
             else:
-                return Source(store=store, listing=listing, recipe=demand.recipe)
+                return Source(store=store, listing=listing, recipe=demand.recipe, entry=entry, credentials=credentials)
         raise refused or AccessDenied(f"no credentials for {demand.uri}")
 
-    async def _list(self, uri: str, entry: LocalModelInfo) -> tuple[ObjectStore, list[ObjectInfo]]:
-        """What the source shows to the credentials of one entry. A refusal says which ones they were."""
-        namespace = self._options.system_namespace
-        credentials = await find_credentials(self._client, entry, system_namespace=namespace)
+    async def _list(self, uri: str, entry: LocalModelInfo) -> tuple[ObjectStore, list[ObjectInfo], Credentials]:
+        """What the source shows to the credentials of one entry."""
+        credentials = await find_credentials(self._client, entry, system_namespace=self._options.system_namespace)
         store = await self._object_stores.open(uri, credentials)
         try:
-            return store, await store.list(uri)
+            return store, await store.list(uri), credentials
         except AccessDenied as error:
-            place = credentials_place(entry, system_namespace=namespace)
-            if not place:
-                raise
-            raise AccessDenied(f"{error}; they are those of {place}") from error
+            raise self._refused(error, entry) from error
+
+    def _refused(self, error: AccessDenied, entry: LocalModelInfo) -> AccessDenied:
+        """A refusal that says whose credentials they were."""
+        place = credentials_place(entry, system_namespace=self._options.system_namespace)
+        return AccessDenied(f"{error}; they are those of {place}" if place else str(error))
 
     async def _adopt(self, demand: Demand, path: str) -> None:
         source = self._records.get(demand.key).source or await self._open(demand)
@@ -190,6 +201,46 @@ class Works:
         source = self._records.get(demand.key).source
         if source is None:
             return
+        self._store.staged.setdefault(demand.key, 0)
+        self._tell("Normal", "Downloading", f"{demand.name}: downloading {demand.uri}")
+        began = self._runtime.monotonic()
+        whole = await self._transferred(demand, source)
+        seconds = self._runtime.monotonic() - began
+        self._arrived(demand, whole)
+        self._metrics.downloads.labels("succeeded").inc()
+        self._metrics.download_seconds.observe(seconds)
+        self._tell(
+            "Normal", "Downloaded", f"{demand.name}: {whole.size_bytes} bytes in {seconds:.1f} s, {whole.digest}"
+        )
+        if self._options.warm_page_cache:
+            # It is told first: a pod need not wait for this.
+            self._changed()
+            await self._warm(demand.key)
+
+    async def _transferred(self, demand: Demand, source: Source) -> Manifest:
+        """Credentials that are refused half-way may have been rotated: they are read again, and it goes on at once.
+
+        What has come stays. The same ones get a second chance, not a third.
+        """
+        read_again = False
+        while True:
+            transfer = self._transfer(demand, source)
+            try:
+                return await transfer.run(source.listing)
+            except AccessDenied as error:
+                await transfer.wait_quiet()
+                again = await self._open(demand)
+                if read_again and again.credentials == source.credentials:
+                    raise self._refused(error, source.entry) from error
+                if again.listing.size_bytes > source.listing.size_bytes:
+                    raise SourceChanged(
+                        f"{demand.uri} grew while it was read; it starts over with more room"
+                    ) from error
+                logger.info("refused half-way, goes on", extra={"key": demand.key, "why": str(error)})
+            read_again, source = True, again
+            self._records.change(demand.key, source=source)
+
+    def _transfer(self, demand: Demand, source: Source) -> Transfer:
         request = Request(
             key=demand.key,
             uri=demand.uri,
@@ -211,21 +262,7 @@ class Works:
         )
         self._transfers[demand.key] = transfer
         self._counted[demand.key] = 0
-        self._store.staged.setdefault(demand.key, 0)
-        self._tell("Normal", "Downloading", f"{demand.name}: downloading {demand.uri}")
-        began = self._runtime.monotonic()
-        whole = await transfer.run(source.listing)
-        seconds = self._runtime.monotonic() - began
-        self._arrived(demand, whole)
-        self._metrics.downloads.labels("succeeded").inc()
-        self._metrics.download_seconds.observe(seconds)
-        self._tell(
-            "Normal", "Downloaded", f"{demand.name}: {whole.size_bytes} bytes in {seconds:.1f} s, {whole.digest}"
-        )
-        if self._options.warm_page_cache:
-            # It is told first: a pod need not wait for this.
-            self._changed()
-            await self._warm(demand.key)
+        return transfer
 
     async def _warm(self, key: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The `ObjectStores` port: the driver for each scheme, opened once per set of credentials."""
+"""The `ObjectStores` port: the driver for each scheme, opened with a set of credentials."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from typing import Protocol
 
 from cacheagent.adapters.fsspec_store import FsspecStore
 from cacheagent.adapters.hf_store import HubStore
 from cacheagent.adapters.local_store import LocalStore
+from cacheagent.adapters.open_stores import ClosableStore, OpenStores
 from cacheagent.adapters.web_store import WebStore
 from cachecore.errors import UnsupportedScheme
-from cachecore.ports import Credentials, ObjectInfo, ObjectStore
+from cachecore.ports import Credentials, ObjectStore
 
 # The module that a scheme needs.
 DRIVERS = {
@@ -25,12 +25,6 @@ DRIVERS = {
 OWN = ("file", "hf", "http", "https")
 
 
-class ClosableStore(ObjectStore, Protocol):
-    async def list(self, uri: str) -> list[ObjectInfo]: ...
-
-    async def close(self) -> None: ...
-
-
 class DriverStores:
     """Opens stores; `environment` is the agent's own, for models that name no credentials.
 
@@ -40,27 +34,25 @@ class DriverStores:
     def __init__(self, environment: Mapping[str, str], *, file_sources: str = "") -> None:
         self._environment = dict(environment)
         self._file_sources = file_sources
-        self._opened: dict[tuple[str, Credentials], ClosableStore] = {}
+        self._open = OpenStores()
 
     async def open(self, uri: str, credentials: Credentials) -> ObjectStore:
         scheme, separator, _ = uri.partition("://")
         if not separator:
             raise UnsupportedScheme(f"{uri!r} has no scheme; use one of {', '.join(available_schemes())}")
         known = (scheme, credentials)
-        if known not in self._opened:
+        found = self._open.find(known)
+        if found is None:
             if scheme == "s3" and scheme in available_schemes():
                 # Importing botocore takes half a second, in which the loop would stand still; and memory, for which
                 # only an agent that reads S3 should pay.
                 await asyncio.to_thread(importlib.import_module, "cacheagent.adapters.s3_store")
             # Two may have come here at once.
-            if known not in self._opened:
-                self._opened[known] = self._make(scheme, credentials)
-        return self._opened[known]
+            found = self._open.find(known) or self._open.add(known, self._make(scheme, credentials))
+        return found
 
     async def close(self) -> None:
-        opened, self._opened = self._opened, {}
-        for store in opened.values():
-            await store.close()
+        await self._open.close()
 
     def _make(self, scheme: str, credentials: Credentials) -> ClosableStore:
         if scheme not in available_schemes():
