@@ -158,7 +158,7 @@ class HttpRanges:
             try:
                 yield response
             except BaseException:
-                connection.close()
+                _drop(connection, response)
                 raise
             finally:
                 abort.watch(None)
@@ -186,7 +186,7 @@ class HttpRanges:
                 raise
             if response.status not in _STALE:
                 return place, connection, response
-            connection.close()
+            _drop(connection, response)
             self._redirections.forget(request.signed)
         return self._follow(request, Hop(request.signed.url))
 
@@ -200,7 +200,7 @@ class HttpRanges:
             try:
                 response.read(ERROR_BODY_BYTES)
             except BaseException:
-                connection.close()
+                _drop(connection, response)
                 raise
             self._keep(place, connection, response)
             hop = hop.next(location, request.subject)
@@ -264,7 +264,7 @@ class HttpRanges:
 
     def _keep(self, place: Place, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
         if response.will_close or not response.isclosed():
-            connection.close()
+            _drop(connection, response)
             return
         with self._lock:
             self._idle.setdefault(place, []).append(connection)
@@ -279,6 +279,12 @@ def _sent(connection: http.client.HTTPConnection, request: _Request, hop: Hop) -
         connection.putheader(name, value)
     connection.endheaders()
     return connection.getresponse()
+
+
+def _drop(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    connection.close()
+    # It has the socket to itself when the server wants the connection to end.
+    response.close()
 
 
 def _check(part: Part, whole: bool, signed: SignedRequest, response: http.client.HTTPResponse) -> None:
