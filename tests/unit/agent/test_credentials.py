@@ -40,8 +40,8 @@ def account(namespace: str, *secrets: str, annotations: dict[str, str] | None = 
     )
 
 
-def entry(**fields: Any) -> LocalModelInfo:
-    return LocalModelInfo(source_model_uri="s3://m/iris", model_name="iris", **fields)
+def entry(uri: str = "s3://m/iris", **fields: Any) -> LocalModelInfo:
+    return LocalModelInfo(source_model_uri=uri, model_name="iris", **fields)
 
 
 def find(wanted: LocalModelInfo, *resources: Any) -> Credentials:

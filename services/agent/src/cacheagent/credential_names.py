@@ -58,6 +58,7 @@ _FIELDS = {
         "endpoint_url": "GS_ENDPOINT_URL",
         "credentials": "GOOGLE_APPLICATION_CREDENTIALS_JSON",
         "anonymous": "GS_ANONYMOUS",
+        "user_project": "GS_USER_PROJECT",
     },
     "azure": {
         **_EVERYWHERE,
@@ -108,16 +109,20 @@ _IDENTITIES = {
         ("AZURE_CLIENT_SECRET", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_SAS_TOKEN"),
     ),
 }
-_SPELT_AS_THEY_ARE = re.compile(r"[A-Z][A-Z0-9_]*|awsAnonymousCredential")
-# A path. It would lead to a file of the agent, which is nobody else's business.
-_PATHS = frozenset(("GOOGLE_APPLICATION_CREDENTIALS",))
+_OURS = re.compile(r"[A-Z][A-Z0-9_]*|awsAnonymousCredential")
+# Paths. They would lead to files of the agent, which are nobody else's business.
+_PATHS = re.compile(r"GOOGLE_APPLICATION_CREDENTIALS|.*_FILE")
+_AZURE_HOST = re.compile(r"\.(?:blob|dfs)\.(?:core|storage)\.")
 # The other types make the client read files, or run commands, where it is: on the agent.
 _GOOGLE_TYPES = ("service_account", "authorized_user")
 
 
 def family_of(uri: str) -> str:
     """Which kind of store a URI names: s3, gs, azure, hf, http, hdfs; "" for another."""
-    return _FAMILIES.get(uri.partition("://")[0], "")
+    scheme, _, rest = uri.partition("://")
+    if scheme == "https" and _AZURE_HOST.search(rest.partition("/")[0]):
+        return "azure"
+    return _FAMILIES.get(scheme, "")
 
 
 def decode_entries(data: Mapping[str, str]) -> dict[str, str]:
@@ -142,9 +147,8 @@ def of_fields(fields: Mapping[str, Any], uri: str, place: str) -> dict[str, str]
         meant = _FAMILIES.get(told.lower(), "")
         if not meant:
             raise AccessDenied(f"{place}: the type is none of {', '.join(sorted(_FAMILIES))}")
-        if meant != family and (family, meant) != ("http", "azure"):
+        if meant != family:
             raise AccessDenied(f"{place}: the type is for {meant} stores, and {uri} is in none of those")
-        family = meant
     texts = {name: _text(value) for name, value in fields.items()}
     if family == "gs" and texts.get("private_key"):
         # The fields of a key file, one by one.
@@ -214,7 +218,7 @@ def make_credentials(values: Mapping[str, str], place: str) -> Credentials:
 
 def _known(values: Mapping[str, str]) -> dict[str, str]:
     """What is spelt as the drivers' names are; the rest (a token, a bucket's name) is for nobody here."""
-    return {name: value for name, value in values.items() if _SPELT_AS_THEY_ARE.fullmatch(name) and name not in _PATHS}
+    return {name: value for name, value in values.items() if _OURS.fullmatch(name) and not _PATHS.fullmatch(name)}
 
 
 def _text(value: object) -> str:
