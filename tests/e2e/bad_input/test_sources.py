@@ -22,7 +22,7 @@ def said(bench: Bench, name: str, uri: str, reason: str, **spec: Any) -> str:
     return message
 
 
-@pytest.mark.parametrize("scheme, driver", [("gs", "gcsfs"), ("abfs", "adlfs"), ("hf", "huggingface_hub")])
+@pytest.mark.parametrize("scheme, driver", [("gs", "gcsfs"), ("abfs", "adlfs")])
 def test_a_scheme_whose_driver_is_not_installed(
     bench: Bench, scheme: str, driver: str, available: frozenset[str]
 ) -> None:

@@ -1,11 +1,9 @@
-"""Sources other than S3: files of a mounted directory, files of the web, and schemes without a driver."""
+"""Sources without a server: files of a mounted directory, and schemes without a driver."""
 
 from __future__ import annotations
 
 import asyncio
-import http.server
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from cachecore.errors import (
     HostileName,
     SourceChanged,
     SourceNotFound,
-    SourceUnavailable,
     UnsupportedScheme,
 )
 from cachecore.ports import Credentials, ObjectStore
@@ -102,86 +99,3 @@ def test_a_file_that_changed_is_noticed(model: Path) -> None:
 def test_an_empty_directory_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         run(tmp_path.as_uri(), lambda store: store.list(tmp_path.as_uri()), str(tmp_path))
-
-
-class Web(http.server.BaseHTTPRequestHandler):
-    """One file that changes its version when told to, and a server that is sometimes overloaded."""
-
-    etag = '"1"'
-    status = 0
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, *, body: bool) -> None:
-        expected = self.headers.get("If-Match")
-        status = type(self).status or (200 if self.path == "/weights.bin" else 404)
-        if expected not in (None, type(self).etag):
-            status = 412
-        content, shown = CONTENT, ""
-        asked = self.headers.get("Range")
-        if status == 200 and asked:
-            first, last = (int(number) for number in asked.removeprefix("bytes=").split("-"))
-            content, status, shown = CONTENT[first : last + 1], 206, f"bytes {first}-{last}/{len(CONTENT)}"
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)) if status < 300 else "0")
-        self.send_header("ETag", type(self).etag)
-        self.send_header("Accept-Ranges", "bytes")
-        if shown:
-            self.send_header("Content-Range", shown)
-        self.end_headers()
-        if body and status < 300:
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def web() -> Iterator[str]:
-    Web.etag, Web.status = '"1"', 0
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_file_of_the_web_is_one_object(web: str) -> None:
-    async def scenario(store: ObjectStore) -> bytes:
-        (item,) = await store.list(f"{web}/weights.bin")
-        assert (item.path, item.size_bytes, item.etag) == ("weights.bin", len(CONTENT), "1")
-        return await store.read(item, 100, 50)
-
-    assert run(web, scenario) == CONTENT[100:150]
-
-
-def test_a_file_of_the_web_that_is_not_there_is_said(web: str) -> None:
-    with pytest.raises(SourceNotFound):
-        run(web, lambda store: store.list(f"{web}/nothing"))
-
-
-def test_a_file_of_the_web_that_changed_is_noticed(web: str) -> None:
-    async def scenario(store: ObjectStore) -> None:
-        (item,) = await store.list(f"{web}/weights.bin")
-        Web.etag = '"2"'
-        await store.read(item, 0, 10)
-
-    with pytest.raises(SourceChanged):
-        run(web, scenario)
-
-
-@pytest.mark.parametrize("status, error", [(503, SourceUnavailable), (403, AccessDenied), (404, SourceNotFound)])
-def test_an_answer_of_the_web_is_one_of_our_errors(web: str, status: int, error: type[Exception]) -> None:
-    async def scenario(store: ObjectStore) -> None:
-        (item,) = await store.list(f"{web}/weights.bin")
-        Web.status = status
-        await store.read(item, 0, 10)
-
-    with pytest.raises(error):
-        run(web, scenario)
