@@ -18,7 +18,7 @@ from cacheagent.journal import Journal
 from cacheagent.listing import Listing, select
 from cacheagent.publishing import publish
 from cacheagent.throttle import TokenBucket
-from cachecore.errors import PathMissing, SourceChanged, SourceError
+from cachecore.errors import DiskFull, PathMissing, SourceChanged, SourceError
 from cachecore.ports import Allocation, Disk, ObjectStore, PartMover, Runtime
 from cachecore.store import layout, manifest
 from cachecore.store.tree import list_tree
@@ -101,7 +101,7 @@ class Transfer:
         reserved_bytes = listing.size_bytes
         recorded = await self._journal.load()
         for remaining in range(self._limits.listings - 1, -1, -1):
-            await self._make_room(listing)
+            await self._reserve(listing, keep=bool(recorded))
             assembly = self._assembly(listing)
             try:
                 await assembly.run(recorded)
@@ -138,6 +138,15 @@ class Transfer:
             ignore_patterns=self._request.ignore_patterns,
             now=self._runtime.monotonic(),
         )
+
+    async def _reserve(self, listing: Listing, *, keep: bool) -> None:
+        """Take all the room, or none: what there is of it may be enough for another model."""
+        try:
+            await self._make_room(listing)
+        except DiskFull:
+            if not keep:
+                await self._disk.remove_tree(layout.staging_path(self._request.key))
+            raise
 
     async def _make_room(self, listing: Listing) -> None:
         """Remove what an earlier version of the source had, and take the space before the first byte is asked for."""

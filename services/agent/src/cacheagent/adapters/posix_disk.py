@@ -34,7 +34,9 @@ T = TypeVar("T")
 
 THREADS = 16
 READ_BYTES = 4 * 2**20
-# So many files are synced at once: a journal of the file system commits them together.
+# So many files are synced at once: a journal of the file system commits them together. 5,000 files of 16 KiB take 0.5 s
+# instead of 1.4 s. syncfs takes 0.1 s, but it also waits for all that others have written to the same disk, which may
+# be gigabytes, and before Linux 5.8 it tells of no error.
 SYNC_THREADS = 8
 
 _ERRORS: dict[int, type[DiskError]] = {
@@ -240,22 +242,19 @@ class PosixDisk:
                     room_bytes -= os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
                     if room_bytes < 0:
                         return
-                    _read_ahead(name, folder)
+                    _advise(name, folder, os.POSIX_FADV_WILLNEED)
 
     def _sync_tree(self, path: str) -> None:
         with self._paths.parent(path) as (parent, name):
             if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                 _sync_file(name, parent)
                 return
-        with (
-            self.open_folder(path) as directory,
-            ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync") as threads,
-        ):
-            for _, _, files, folder in os.fwalk(".", topdown=False, follow_symlinks=False, dir_fd=directory):
-                # The folder is open as long as its files are being synced.
-                for done in [threads.submit(_sync_file, file, folder) for file in files]:
-                    done.result()
-                os.fsync(folder)
+        with self.open_folder(path) as directory:
+            try:
+                _sync_folder(directory)
+            except OSError:
+                _forget_cached(directory)
+                raise
 
     def _rename(self, source: str, target: str) -> None:
         with self._paths.parent(source) as (old_parent, old_name), self._paths.parent(target) as (new_parent, new_name):
@@ -314,10 +313,10 @@ def _take_lease(file: int) -> bool:
     return True
 
 
-def _read_ahead(name: str, parent: int) -> None:
+def _advise(name: str, parent: int, advice: int) -> None:
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+        os.posix_fadvise(file, 0, 0, advice)
     finally:
         os.close(file)
 
@@ -325,6 +324,26 @@ def _read_ahead(name: str, parent: int) -> None:
 def _unused_memory_bytes() -> int:
     with open("/proc/meminfo", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemFree:"))
+
+
+def _sync_folder(directory: int) -> None:
+    with ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync") as threads:
+        for _, _, files, folder in os.fwalk(".", topdown=False, follow_symlinks=False, dir_fd=directory):
+            # The folder is open as long as its files are being synced.
+            for done in [threads.submit(_sync_file, file, folder) for file in files]:
+                done.result()
+            os.fsync(folder)
+
+
+def _forget_cached(directory: int) -> None:
+    """Let the page cache forget the files below.
+
+    What could not be written stays there, and is taken for written: read again, it would look whole, and the next
+    fsync would succeed. Read from the device it is found to be lost.
+    """
+    for _, _, files, folder in os.fwalk(".", follow_symlinks=False, dir_fd=directory):
+        for name in files:
+            _advise(name, folder, os.POSIX_FADV_DONTNEED)
 
 
 def _sync_file(name: str, parent: int) -> None:
