@@ -12,6 +12,9 @@ from cachecore.eviction import Usage
 from cachecore.ports import Disk
 from cachecore.store import layout
 
+# The clocks of a node and of the API server may differ by so much; more is a clock that was wrong.
+AHEAD_SECONDS_MAX = 300.0
+
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One key. `size_bytes` is what the source or a manifest said last, 0 when neither has; times are Unix seconds."""
@@ -29,6 +32,30 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     inflation: float = 0.0
     entries: dict[str, LedgerEntry] = {}
+
+
+def not_ahead(ledger: Ledger, now: float) -> Ledger:
+    """The ledger without times that are still to come, which a clock that was wrong has noted: they become now.
+
+    Else a model that was used then would be the last to go until that time. Their order among each other stays.
+    """
+    latest = now + AHEAD_SECONDS_MAX
+    ahead = sorted({time for entry in ledger.entries.values() for time in _times(entry) if time > latest}, reverse=True)
+    if not ahead:
+        return ledger
+    settled = {time: now - rank / 1000.0 for rank, time in enumerate(ahead)}
+    entries = {key: _with_times(entry, settled) for key, entry in ledger.entries.items()}
+    return msgspec.structs.replace(ledger, entries=entries)
+
+
+def _times(entry: LedgerEntry) -> tuple[float, float, float]:
+    return entry.usage.arrived_seconds, entry.usage.last_used_seconds, entry.evicted_seconds
+
+
+def _with_times(entry: LedgerEntry, settled: dict[float, float]) -> LedgerEntry:
+    arrived, last_used, evicted = (settled.get(time, time) for time in _times(entry))
+    usage = msgspec.structs.replace(entry.usage, arrived_seconds=arrived, last_used_seconds=last_used)
+    return msgspec.structs.replace(entry, usage=usage, evicted_seconds=evicted)
 
 
 async def load(disk: Disk) -> Ledger:

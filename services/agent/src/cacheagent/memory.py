@@ -47,6 +47,13 @@ class Memory:
         entry = self.entry(key)
         return entry.evicted_seconds > 0 and entry.usage.last_used_seconds <= entry.evicted_seconds
 
+    def settle_clock(self) -> None:
+        """Times of a clock that was ahead and no longer is become now."""
+        settled = ledger.not_ahead(self._ledger, self._runtime.now())
+        if settled is not self._ledger:
+            self._ledger = settled
+            self._changed = True
+
     def meet(self, keys: Iterable[str]) -> None:
         """The node is asked to hold these: the ones that are new arrive now, or when their manifest was written."""
         for key in keys:

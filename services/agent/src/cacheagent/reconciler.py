@@ -119,6 +119,7 @@ class NodeReconciler:
             self._demands_of, self._demands = node.spec.local_models, demands(node.spec.local_models)
         wanted = self._demands
         policy = node.spec.storage or NodeStoragePolicy(limit=self._disk.usage.total_bytes)
+        self._memory.settle_clock()
         self._memory.meet(wanted)
         self._forget_failures(wanted)
         self._draw_starts(wanted)
