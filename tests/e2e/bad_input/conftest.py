@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cacheagent.adapters.object_stores import available_schemes
 from cachesim.localcluster.testing import Kubectl
 from cachesim.localcluster.testing_bench import Bench
 
@@ -44,9 +43,3 @@ def nothing_is_lost(bench: Bench) -> Iterator[None]:
     assert bench.copy(HEALTHY).state == "Downloaded"
     assert bench.published(HEALTHY) == CONTENTS
     bench.ready("healthy")
-
-
-@pytest.fixture(scope="session")
-def available() -> frozenset[str]:
-    """The schemes whose drivers are installed here."""
-    return frozenset(available_schemes())

@@ -22,18 +22,6 @@ def said(bench: Bench, name: str, uri: str, reason: str, **spec: Any) -> str:
     return message
 
 
-@pytest.mark.parametrize("scheme, driver", [("gs", "gcsfs"), ("abfs", "adlfs")])
-def test_a_scheme_whose_driver_is_not_installed(
-    bench: Bench, scheme: str, driver: str, available: frozenset[str]
-) -> None:
-    if scheme in available:
-        pytest.skip(f"the driver of {scheme}:// is installed here")
-    message = said(bench, f"scheme-{scheme}", f"{scheme}://owner/model", "UnsupportedScheme")
-    assert message.startswith(
-        f"there is no driver for {scheme}:// (the agent's image lacks {driver}); there is one for"
-    )
-
-
 def test_a_bucket_that_is_not_there(bench: Bench) -> None:
     message = said(bench, "no-bucket", "s3://nowhere/model", "SourceNotFound")
     assert message == "s3://nowhere/model: there is no bucket of that name (NoSuchBucket)"

@@ -43,6 +43,23 @@ def test_a_scheme_without_driver_names_those_there_are(uri: str) -> None:
         run(uri, nothing)
 
 
+@pytest.mark.parametrize(
+    "uri, missing, extra",
+    [
+        ("s3://models/iris", "s3fs", "s3"),
+        ("gs://models/iris", "gcsfs", "gs"),
+        ("abfs://models/iris", "azure.storage.blob", "abfs"),
+        ("https://account.blob.core.windows.net/models/iris", "azure.storage.blob", "abfs"),
+    ],
+)
+def test_a_driver_that_is_missing_names_the_extra_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, uri: str, missing: str, extra: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UnsupportedScheme, match=rf"{missing}: install localmodel-agent\[{extra}\]"):
+        run(uri, nothing)
+
+
 def test_a_uri_without_scheme_is_refused() -> None:
     with pytest.raises(UnsupportedScheme, match="has no scheme"):
         run("models/iris", nothing)

@@ -26,6 +26,8 @@ SIBLINGS = {
     "cachewebhook": "localmodel-webhook",
 }
 
+# Several distributions put modules into these packages.
+SHARED_PACKAGES = {"azure.identity": "azure-identity", "azure.storage": "azure-storage-blob"}
 # Declared, yet never imported by name.
 LOADED_BY_OTHERS = {
     "flask": "moto's server is a Flask application",
@@ -39,13 +41,15 @@ LOADED_BY_OTHERS = {
 
 def imported_distributions(source: Path, own: str) -> set[str]:
     """The distributions whose modules are imported below `source`; a name of none stands for itself."""
-    names: set[str] = set()
+    modules: set[str] = set()
     for path in source.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                names.update(alias.name.split(".")[0] for alias in node.names)
+                modules.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.split(".")[0])
+                modules.add(node.module)
+    shared = {module: SHARED_PACKAGES.get(".".join(module.split(".")[:2])) for module in modules}
+    names = {found or module.split(".")[0] for module, found in shared.items()}
     installed = packages_distributions()
     return {
         SIBLINGS.get(name) or canonicalize_name(installed.get(name, [name])[0])

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 
-from cacheagent.adapters.fsspec_store import FsspecStore
+from cacheagent.adapters.azure_addresses import is_blob_url
 from cacheagent.adapters.hf_store import HubStore
 from cacheagent.adapters.local_store import LocalStore
 from cacheagent.adapters.open_stores import ClosableStore, OpenStores
@@ -15,11 +15,11 @@ from cacheagent.adapters.web_store import WebStore
 from cachecore.errors import UnsupportedScheme
 from cachecore.ports import Credentials, ObjectStore
 
-# The module that a scheme needs.
+# The module that a scheme needs; the extra of that name of this distribution brings it.
 DRIVERS = {
     "s3": "s3fs",
     "gs": "gcsfs",
-    "abfs": "adlfs",
+    "abfs": "azure.storage.blob",
 }
 # What needs none.
 OWN = ("file", "hf", "http", "https")
@@ -40,6 +40,8 @@ class DriverStores:
         scheme, separator, _ = uri.partition("://")
         if not separator:
             raise UnsupportedScheme(f"{uri!r} has no scheme; use one of {', '.join(available_schemes())}")
+        if is_blob_url(uri):
+            scheme = "abfs"
         known = (scheme, credentials)
         found = self._open.find(known)
         if found is None:
@@ -56,7 +58,9 @@ class DriverStores:
 
     def _make(self, scheme: str, credentials: Credentials) -> ClosableStore:
         if scheme not in available_schemes():
-            hint = f" (the agent's image lacks {DRIVERS[scheme]})" if scheme in DRIVERS else ""
+            hint = (
+                f" (the agent lacks {DRIVERS[scheme]}: install localmodel-agent[{scheme}])" if scheme in DRIVERS else ""
+            )
             raise UnsupportedScheme(
                 f"there is no driver for {scheme}://{hint}; there is one for {', '.join(available_schemes())}"
             )
@@ -64,16 +68,29 @@ class DriverStores:
             from cacheagent.adapters.s3_store import S3Store
 
             return S3Store(credentials, self._environment)
+        if scheme == "gs":
+            from cacheagent.adapters.gcs_store import GcsStore
+
+            return GcsStore(credentials, self._environment)
+        if scheme == "abfs":
+            from cacheagent.adapters.azure_store import AzureStore
+
+            return AzureStore(credentials, self._environment)
         if scheme in ("http", "https"):
             return WebStore(credentials, self._environment)
         if scheme == "hf":
             return HubStore(credentials, self._environment)
-        if scheme == "file":
-            return LocalStore(self._file_sources)
-        return FsspecStore(scheme, credentials)
+        return LocalStore(self._file_sources)
 
 
 def available_schemes() -> list[str]:
     """The schemes whose drivers are installed, or that need none; sorted."""
-    installed = [scheme for scheme, module in DRIVERS.items() if importlib.util.find_spec(module) is not None]
-    return sorted([*installed, *OWN])
+    return sorted([*(scheme for scheme, module in DRIVERS.items() if _is_installed(module)), *OWN])
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        # The package that it would be in.
+        return False
