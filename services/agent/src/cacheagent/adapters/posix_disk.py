@@ -9,13 +9,15 @@ import os
 import shutil
 import signal
 import stat
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import ParamSpec, TypeVar
 
+from cacheagent.adapters import page_cache
 from cacheagent.adapters.posix_paths import RootedPaths
-from cacheagent.adapters.threads import in_thread
+from cacheagent.adapters.threads import in_stoppable_thread, in_thread
 from cacheagent.checksums import running
 from cachecore.errors import (
     DiskError,
@@ -97,7 +99,11 @@ class PosixDisk:
         return await self._run(path, self._checksum, path, offset_bytes, length_bytes, algorithm)
 
     async def warm(self, path: str) -> None:
-        await self._run(path, self._warm, path)
+        stopped = threading.Event()
+        try:
+            await in_stoppable_thread(self._threads, lambda: self._warm(path, stopped), stopped.set)
+        except OSError as error:
+            raise self.translate(error, path) from error
 
     async def sync_tree(self, path: str) -> None:
         await self._run(path, self._sync_tree, path)
@@ -233,16 +239,9 @@ class PosixDisk:
                 position += len(piece)
         return made.hexdigest()
 
-    def _warm(self, path: str) -> None:
-        room_bytes = _unused_memory_bytes()
+    def _warm(self, path: str, stopped: threading.Event) -> None:
         with self.open_folder(path) as directory:
-            for _, folders, files, folder in os.fwalk(".", follow_symlinks=False, dir_fd=directory):
-                folders.sort()
-                for name in sorted(files):
-                    room_bytes -= os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
-                    if room_bytes < 0:
-                        return
-                    _advise(name, folder, os.POSIX_FADV_WILLNEED)
+            page_cache.warm_folder(directory, room_bytes=page_cache.unused_memory_bytes(), stopped=stopped.is_set)
 
     def _sync_tree(self, path: str) -> None:
         with self._paths.parent(path) as (parent, name):
@@ -253,7 +252,7 @@ class PosixDisk:
             try:
                 _sync_folder(directory)
             except OSError:
-                _forget_cached(directory)
+                page_cache.forget_folder(directory)
                 raise
 
     def _rename(self, source: str, target: str) -> None:
@@ -313,19 +312,6 @@ def _take_lease(file: int) -> bool:
     return True
 
 
-def _advise(name: str, parent: int, advice: int) -> None:
-    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        os.posix_fadvise(file, 0, 0, advice)
-    finally:
-        os.close(file)
-
-
-def _unused_memory_bytes() -> int:
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemFree:"))
-
-
 def _sync_folder(directory: int) -> None:
     with ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync") as threads:
         for _, _, files, folder in os.fwalk(".", topdown=False, follow_symlinks=False, dir_fd=directory):
@@ -333,17 +319,6 @@ def _sync_folder(directory: int) -> None:
             for done in [threads.submit(_sync_file, file, folder) for file in files]:
                 done.result()
             os.fsync(folder)
-
-
-def _forget_cached(directory: int) -> None:
-    """Let the page cache forget the files below.
-
-    What could not be written stays there, and is taken for written: read again, it would look whole, and the next
-    fsync would succeed. Read from the device it is found to be lost.
-    """
-    for _, _, files, folder in os.fwalk(".", follow_symlinks=False, dir_fd=directory):
-        for name in files:
-            _advise(name, folder, os.POSIX_FADV_DONTNEED)
 
 
 def _sync_file(name: str, parent: int) -> None:
