@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from cacheagent.assembly import TransferLimits
@@ -19,6 +20,7 @@ from cachecore.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
+from cachecore.ports import ChecksumAlgorithm
 from cachecore.store import layout
 from cachecore.store.digest import digest_of_contents
 from cachecore.store.manifest import Manifest, decode
@@ -38,6 +40,7 @@ class Download:
         self.source = FakeObjectStore({f"{URI}/a.bin": bytes(range(30)), f"{URI}/sub/b.bin": b"small", f"{URI}/c": b""})
         self.mover = FakePartMover(self.disk, self.runtime, seconds_per_byte=0.01)
         self.progress: list[Progress] = []
+        self.limits = LIMITS
 
     def transfer(self, digest: str = "", throttle: TokenBucket | None = None) -> Transfer:
         return Transfer(
@@ -47,7 +50,7 @@ class Download:
             self.source,
             Request(key=KEY, uri=URI, digest=digest),
             connections=Connections(self.runtime, initial=3, maximum=3),
-            limits=LIMITS,
+            limits=self.limits,
             throttle=throttle,
             progress=self.progress.append,
         )
@@ -230,3 +233,13 @@ def test_hostile_names_are_refused_before_a_byte_is_written(download: Download) 
     with pytest.raises(HostileName):
         download.run()
     assert download.disk.files == {}
+
+
+def test_a_store_whose_checksums_mean_something_else_can_be_read_all_the_same(download: Download) -> None:
+    download.source.algorithm = ChecksumAlgorithm.CRC32
+    download.source.corrupt(f"{URI}/a.bin")
+    with pytest.raises(CorruptTransfer):
+        download.run()
+    download.limits = msgspec.structs.replace(LIMITS, source_checksums=False)
+    download.run()
+    assert download.published.keys() == download.expected.keys()

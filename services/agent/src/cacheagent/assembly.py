@@ -34,12 +34,14 @@ class TransferLimits(msgspec.Struct, frozen=True, kw_only=True):
     - attempts: of one part
     - object_attempts: of one object whose bytes turn out not to be the store's
     - listings: of a source that changes while it is read
+    - source_checksums: whether what a store tells of its objects' bytes is believed
     """
 
     part_bytes: int = PART_BYTES
     attempts: int = 5
     object_attempts: int = 3
     listings: int = 3
+    source_checksums: bool = True
     backoff_seconds: float = 0.2
     backoff_max_seconds: float = 10.0
 
@@ -237,8 +239,8 @@ class Assembly:
 
     async def _expect(self, source: ObjectInfo) -> None:
         """What the store says of the object. Of one that comes in one part, the mover hears it with the bytes."""
-        expected = source.checksum
-        if expected is None and source.size_bytes > self._limits.part_bytes:
+        expected = source.checksum if self._limits.source_checksums else None
+        if expected is None and self._limits.source_checksums and source.size_bytes > self._limits.part_bytes:
             expected = await self._line.again(lambda: self._store.checksum(source), source)
         parts = parts_of(source, self._files_path, self._limits.part_bytes)
         self._objects[source.path] = _Incoming(source, parts, expected)

@@ -13,6 +13,7 @@ from cacheagent.adapters.part_files import BUFFER_BYTES_MIN
 from cacheagent.adapters.part_mover import RangeMover
 from cacheagent.adapters.posix_disk import PosixDisk
 from cacheagent.agent import Agent
+from cacheagent.assembly import TransferLimits
 from cacheagent.options import AgentOptions
 from cacheagent.version import VERSION
 from cachecore.adapters.asyncio_runtime import AsyncioRuntime
@@ -65,6 +66,11 @@ def make_parser() -> FlagParser:
         help="how much memory the bytes of all parts that move may take",
     )
     parser.add_flag(
+        "--source-checksums",
+        default=True,
+        help="hold what arrives against the checksums that the stores have; without, only against what was written",
+    )
+    parser.add_flag(
         "--start-jitter-seconds",
         default=2.0,
         type=not_negative_seconds,
@@ -101,10 +107,16 @@ async def run(runtime: AsyncioRuntime, flags: argparse.Namespace) -> None:
         rescan_seconds=flags.rescan_seconds,
         connections_initial=min(8, flags.connections),
         connections_max=flags.connections,
+        transfer=TransferLimits(source_checksums=flags.source_checksums),
         start_jitter_seconds=flags.start_jitter_seconds,
         warm_page_cache=flags.warm_page_cache,
     )
-    mover = RangeMover(disk, connections=flags.connections, memory_bytes=quantity_bytes(flags.transfer_memory))
+    mover = RangeMover(
+        disk,
+        connections=flags.connections,
+        memory_bytes=quantity_bytes(flags.transfer_memory),
+        source_checksums=flags.source_checksums,
+    )
     agent = Agent(runtime, client, disk, stores, mover, options, registry)
     server = StatusServer(address=flags.address, port=flags.port, registry=registry, ready=lambda: agent.ready)
     group = TaskGroup(runtime)

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Self
 
 from cacheagent.adapters.posix_disk import PosixDisk
 
@@ -66,7 +67,7 @@ class PartFolder:
         self._folder = -1
         self._opened = ExitStack()
 
-    def __enter__(self) -> PartFolder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -32,6 +32,7 @@ class RangeMover:
         connections: int = 32,
         memory_bytes: int = MEMORY_BYTES,
         driver_parts: int = 4,
+        source_checksums: bool = True,
         http: HttpRanges | None = None,
     ) -> None:
         self._disk = disk
@@ -39,6 +40,7 @@ class RangeMover:
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="part")
         self._buffers = Buffers(memory_bytes)
         self._through_driver = asyncio.Semaphore(driver_parts)
+        self._source_checksums = source_checksums
         self._moving = 0
 
     async def move(self, store: ObjectStore, parts: Sequence[Part]) -> list[MovedPart]:
@@ -89,7 +91,8 @@ class RangeMover:
         self, part: Part, signed: SignedRequest, folder: PartFolder, buffer: memoryview, abort: Abort
     ) -> MovedPart:
         with self._http.get(signed, part, abort) as answer:
-            told = signed.checksum_of(answer.headers) if part.length_bytes == part.source.size_bytes else None
+            whole = part.length_bytes == part.source.size_bytes
+            told = signed.checksum_of(answer.headers) if whole and self._source_checksums else None
             made = _Made(part, told)
             try:
                 with folder.open(part.path, part.length_bytes) as file:
