@@ -23,6 +23,7 @@ from cacheagent.adapters.http_store import HttpStore, headers_of
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.trust import trust
 from cacheagent.adapters.web_checksums import file_checksum, told_checksum
+from cacheagent.credential_names import host_of, same_host
 from cachecore.errors import AccessDenied, SourceNotFound, SourceUnavailable
 from cachecore.ports import Checksum, Credentials, ObjectInfo
 from cachecore.store.digest import PART_BYTES
@@ -45,7 +46,7 @@ class WebStore(HttpStore):
     ) -> None:
         super().__init__("web", trust(credentials, environment), http)
         own = credentials if credentials.values else Credentials(tuple(environment.items()))
-        self._host = own.get("HTTPS_HOST").strip().lower()
+        self._host = host_of(own.get("HTTPS_HOST"))
         self._secret_headers = _secret_headers(own.get("HTTPS_HEADERS")) if self._host else ()
 
     async def list(self, uri: str) -> Objects:
@@ -71,8 +72,7 @@ class WebStore(HttpStore):
 
     def _request(self, uri: str, *headers: tuple[str, str], version_header: str = "etag") -> SignedRequest:
         url = ascii_url(uri)
-        parsed = urllib.parse.urlsplit(url)
-        if self._host and self._host in ((parsed.hostname or "").lower(), parsed.netloc.lower()):
+        if self._host and same_host(self._host, url):
             headers = (*self._secret_headers, *headers)
         # What is compressed on the way has neither the file's length nor its ranges.
         headers = (("Accept-Encoding", "identity"), *headers)
