@@ -1,7 +1,8 @@
 """Taking over a folder that nobody wrote a manifest for: KServe's own copy, or a published one whose manifest was lost.
 
-Names and sizes must be those of the source. A small object is compared whole, by its MD5 where the etag is one; of a
-large one the first and the last bytes are. A folder that differs is never believed, nor changed.
+Names and sizes must be those of the source. A file must have the checksum that the store knows of its object. Where it
+knows none, a small object is compared whole, by its MD5 where the etag is one; of a large one the first and the last
+bytes are. A folder that differs is never believed, nor changed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 
+from cacheagent.checksums import check_object
 from cacheagent.listing import Listing
 from cacheagent.publishing import publish
-from cachecore.errors import LocalModelError, PathMissing
+from cachecore.errors import CorruptTransfer, LocalModelError, PathMissing
 from cachecore.ports import Disk, ObjectInfo, ObjectStore, Runtime
 from cachecore.store import layout, manifest
 from cachecore.store.digest import PART_BYTES, part_digest
@@ -88,6 +90,15 @@ async def _compare_shape(disk: Disk, path: str, listing: Listing) -> None:
 
 async def _compare_bytes(disk: Disk, store: ObjectStore, item: ObjectInfo, path: str) -> None:
     small = item.size_bytes <= WHOLE_BYTES_MAX
+    expected = item.checksum
+    if expected is None and not small:
+        expected = await store.checksum(item)
+    if expected is not None:
+        try:
+            await check_object(disk, item, path, expected, ())
+        except CorruptTransfer as error:
+            raise NotTheModel(f"{path} has not the {expected.algorithm} that the source tells of") from error
+        return
     if small and _MD5.fullmatch(item.etag):
         content = await disk.read(path)
         # Only a match proves something: with encryption by a key service the etag looks like an MD5, and is none.
