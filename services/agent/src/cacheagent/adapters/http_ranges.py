@@ -7,10 +7,9 @@ import http.client
 import socket
 import ssl
 import threading
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import NamedTuple
@@ -75,28 +74,27 @@ class _Request(NamedTuple):
 class Answer:
     """The body of one answer, which is exactly the part that was asked for."""
 
-    def __init__(
-        self, source: ObjectInfo, response: http.client.HTTPResponse, length_bytes: int, deadline_seconds: float
-    ) -> None:
+    def __init__(self, source: ObjectInfo, response: http.client.HTTPResponse, length_bytes: int) -> None:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.getheaders()}
         self._source = source
         self._response = response
         self._left_bytes = length_bytes
-        self._deadline_seconds = deadline_seconds
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer, or as much of it as is left of the part: 0 at its end. Raises `SourceUnavailable`."""
         wanted = min(len(buffer), self._left_bytes)
         filled = 0
         while filled < wanted:
-            count = self._response.readinto(buffer[filled:wanted])
+            try:
+                count = self._response.readinto(buffer[filled:wanted])
+            except (OSError, http.client.HTTPException) as error:
+                # Here already: where the bytes are written it would pass for an error of the disk.
+                raise translate(error, self._source.location) from error
             if not count:
                 raise SourceUnavailable(
                     f"{self._source.location}: the connection ended {self._left_bytes - filled} bytes too early"
                 )
             filled += count
-            if time.monotonic() > self._deadline_seconds:
-                raise SourceUnavailable(f"{self._source.location}: the bytes come too slowly")
         self._left_bytes -= filled
         return filled
 
@@ -124,6 +122,13 @@ class HttpRanges:
         self._redirections = Redirections()
         self._proxies = urllib.request.getproxies()
 
+    def patience_seconds(self, parts: Sequence[Part]) -> float:
+        """How long the parts, one after the other, may take: a server that sends a byte now and then is no better than
+        a silent one, which the timeout of a read finds.
+        """
+        slowest_seconds = sum(part.length_bytes for part in parts) / self._slowest_bytes_per_second
+        return self._read_timeout_seconds + slowest_seconds
+
     @contextmanager
     def get(self, signed: SignedRequest, part: Part, abort: Abort) -> Iterator[Answer]:
         """The answer to a GET of the part. Raises the `SourceError` branch, and `Aborted`."""
@@ -132,9 +137,7 @@ class HttpRanges:
         wanted = {} if whole else {"Range": f"bytes={part.offset_bytes}-{last}"}
         with self.ask(signed, part.source.location, abort, headers=wanted) as response:
             _check(part, whole, signed, response)
-            slowest = part.length_bytes / self._slowest_bytes_per_second
-            deadline = time.monotonic() + self._read_timeout_seconds + slowest
-            answer = Answer(part.source, response, part.length_bytes, deadline)
+            answer = Answer(part.source, response, part.length_bytes)
             yield answer
             answer.end()
 
@@ -302,7 +305,7 @@ def _check(part: Part, whole: bool, signed: SignedRequest, response: http.client
     if shown is not None and shown != expected:
         raise CorruptTransfer(f"{source.location}: {shown} came instead of {expected}")
     length = response.getheader("Content-Length")
-    if length is not None and int(length) != part.length_bytes:
+    if length is not None and length.strip() != str(part.length_bytes):
         raise CorruptTransfer(f"{source.location}: {length} bytes are announced instead of {part.length_bytes}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cacheagent.adapters.http_ranges import Abort, Aborted, HttpRanges
@@ -12,7 +12,7 @@ from cacheagent.adapters.posix_disk import PosixDisk
 from cacheagent.adapters.signed import SignedRequest, SigningStore
 from cacheagent.adapters.threads import in_stoppable_thread, in_thread
 from cacheagent.checksums import Running, running
-from cachecore.errors import AccessDenied, CorruptTransfer, LocalModelError
+from cachecore.errors import AccessDenied, CorruptTransfer, LocalModelError, SourceError, SourceUnavailable
 from cachecore.ports import Checksum, ChecksumAlgorithm, MovedPart, ObjectStore, Part
 
 MEMORY_BYTES = 96 * 2**20
@@ -73,11 +73,32 @@ class RangeMover:
         if len(requests) < len(parts):
             return [await self._move_through_driver(store, parts[0])]
         abort = Abort()
-        return await in_stoppable_thread(self._threads, lambda: self._move_all(parts, requests, abort), abort.abort)
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
 
-    def _move_all(self, parts: Sequence[Part], requests: Sequence[SignedRequest], abort: Abort) -> list[MovedPart]:
+        def begin() -> None:
+            timers.append(loop.call_later(self._http.patience_seconds(parts), abort.abort))
+
+        def work() -> list[MovedPart]:
+            return self._move_all(parts, requests, abort, lambda: loop.call_soon_threadsafe(begin))
+
+        try:
+            return await in_stoppable_thread(self._threads, work, abort.abort)
+        except (Aborted, SourceError) as error:
+            if not abort.aborted:
+                raise
+            raise SourceUnavailable(f"{parts[0].source.location}: the bytes come too slowly") from error
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+    def _move_all(
+        self, parts: Sequence[Part], requests: Sequence[SignedRequest], abort: Abort, begun: Callable[[], object]
+    ) -> list[MovedPart]:
         moved: list[MovedPart] = []
         with self._buffers.lend(self._moving) as buffer, PartFolder(self._disk) as folder:
+            # The wait for a buffer is not the server's.
+            begun()
             for part, signed in zip(parts, requests, strict=True):
                 try:
                     moved.append(self._move_one(part, signed, folder, buffer, abort))
