@@ -14,6 +14,7 @@ from cachecore.errors import (
     SourceThrottled,
     SourceUnavailable,
 )
+from cachecore.redaction import redact
 
 _CHANGED = frozenset(("412", "PreconditionFailed", "416", "InvalidRange", "ConditionalRequestConflict"))
 _MISSING = frozenset(("404", "410", "NoSuchBucket", "NoSuchKey", "NotFound"))
@@ -38,6 +39,8 @@ _UNREACHABLE = frozenset(("ClientConnectorError", "ConnectTimeoutError", "Endpoi
 _NO_ADDRESS = frozenset(("InvalidURL", "ParamValidationError"))
 MESSAGE_LENGTH_MAX = 200
 
+# `RateLimit` of IETF's draft, as Hugging Face has it: "resolvers";r=0;t=55
+_RESET = re.compile(r"\bt\s*=\s*(\d{1,4})\b")
 _XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
 
 
@@ -54,18 +57,20 @@ def translate(error: Exception, subject: str) -> SourceError:
     return _without_an_answer(error, subject)
 
 
-def refusal(status: int, body: bytes, subject: str, *, retry_after: str = "") -> SourceError:
+def refusal(status: int, body: bytes, subject: str, *, retry_after: str = "", rate_limit: str = "") -> SourceError:
     """What a raw answer means: the code in its XML, as S3 and Azure write it, or else its HTTP status.
 
-    `retry_after` is the header of that name; only seconds count.
+    `retry_after` and `rate_limit` are the headers of those names; only seconds count.
     """
     found = _XML_CODE.search(body)
     error = _of_code(found[1].decode(errors="replace") if found else str(status), subject)
     if type(error) is SourceUnavailable and str(status) in _THROTTLED | _CHANGED | _MISSING | _DENIED:
         # A code that we don't know, under a status that we do.
         error = _of_code(str(status), subject)
-    if isinstance(error, SourceThrottled) and retry_after.isdigit():
-        error.retry_after_seconds = float(retry_after)
+    reset = _RESET.search(rate_limit)
+    seconds = retry_after if retry_after.isdigit() else reset[1] if reset else ""
+    if isinstance(error, SourceThrottled) and seconds:
+        error.retry_after_seconds = float(seconds)
     return error
 
 
@@ -101,8 +106,8 @@ def _without_an_answer(error: Exception, subject: str) -> SourceError:
 
 
 def _text(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split())[:MESSAGE_LENGTH_MAX]
+    """What an error says, on one line, without the signature of the request that it tells of."""
+    return " ".join(redact(str(error)).split())[:MESSAGE_LENGTH_MAX]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
