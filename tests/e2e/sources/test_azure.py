@@ -339,6 +339,29 @@ def test_no_token_is_said_without_the_secret(
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "kind, environment",
+    [
+        ("WorkloadIdentityCredential", {"AZURE_TENANT_ID": "tenant", "AZURE_FEDERATED_TOKEN_FILE": "/token"}),
+        ("ManagedIdentityCredential", {}),
+    ],
+)
+def test_the_agents_own_identity_is_for_models_that_name_no_credentials(
+    node: SourceNode,
+    principal: type[FakeIdentity],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    environment: dict[str, str],
+) -> None:
+    monkeypatch.setattr(f"azure.identity.{kind}", principal)
+    node.environment |= {"AZURE_CLIENT_ID": "id", **environment}
+    node.credentials = {}
+    assert listed(node)
+    node.credentials = {"AZURE_CLIENT_ID": "id", **environment}
+    with pytest.raises(AccessDenied, match="without credentials"):
+        listed(node)
+
+
 def test_half_a_principal_is_said(node: SourceNode, azure: WebServer) -> None:
     node.credentials = {"AZURE_CLIENT_SECRET": "s3cret"}
     with pytest.raises(AccessDenied, match="AZURE_TENANT_ID"):

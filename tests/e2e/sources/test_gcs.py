@@ -10,12 +10,14 @@ import random
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from awscrt.checksums import crc32c
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from google.auth.exceptions import DefaultCredentialsError
 
 from cachecore.errors import (
     AccessDenied,
@@ -327,6 +329,42 @@ def test_the_agents_own_key_is_for_models_that_name_none(node: SourceNode, token
     del node.environment["GS_ANONYMOUS"]
     node.credentials = {}
     assert listed(node)
+
+
+def test_the_agents_own_key_may_be_a_file(
+    node: SourceNode, tokens: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "key.json"
+    file.write_text(node.credentials.pop(KEY))
+    use_google_default(node, monkeypatch, file)
+    assert listed(node)
+
+
+def test_a_key_file_that_is_missing_is_said(
+    node: SourceNode, gcs: WebServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_google_default(node, monkeypatch, tmp_path / "key.json")
+    with pytest.raises(AccessDenied, match="GOOGLE_APPLICATION_CREDENTIALS names"):
+        listed(node)
+
+
+def test_an_agent_that_has_no_key_reads_what_is_public(
+    node: SourceNode, gcs: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_nothing(**options: object) -> None:
+        raise DefaultCredentialsError
+
+    # It would ask the machine's cloud, which is no loopback.
+    monkeypatch.setattr("google.auth.default", find_nothing)
+    del node.environment["GS_ANONYMOUS"]
+    assert listed(node)
+
+
+def use_google_default(node: SourceNode, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """As if the agent ran with this environment; Google's library looks there itself."""
+    del node.environment["GS_ANONYMOUS"]
+    node.environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
 
 
 def test_the_agents_own_key_goes_to_no_server_of_others(node: SourceNode, gcs: WebServer, tokens: TokenServer) -> None:

@@ -216,7 +216,10 @@ def _no_token(error: Exception) -> SourceError:
         if getattr(cause, "retryable", False) or names & {"TransportError", "RequestException"}:
             return SourceUnavailable("Google's server of tokens can't be reached, or gives none now")
         cause = cause.__cause__
-    return AccessDenied(f"the Google credentials give no token ({type(error).__name__}): check {KEY_NAME}")
+    return AccessDenied(
+        f"the Google credentials give no token ({type(error).__name__}): check the key in {KEY_NAME}, "
+        "or the file that the agent's GOOGLE_APPLICATION_CREDENTIALS names"
+    )
 
 
 def _info(bucket: str, item: _Object, path: str) -> ObjectInfo:
