@@ -185,3 +185,14 @@ def test_a_refusal_says_whose_credentials_they_are(rig: NodeRig, named: Storage 
     status = rig.status(iris)
     assert status is not None
     assert status.message == f"the credentials are refused{place}"
+
+
+def test_an_error_that_nobody_foresaw_tells_no_signature(rig: NodeRig) -> None:
+    iris = rig.model("iris")
+    rig.assign(iris)
+    signed = f"https://s3/iris?X-Amz-Signature={SECRET_KEY}"
+    rig.mover.faults.fail("move", RuntimeError(f"broken: {signed}"), times=None)
+    rig.settle(1)
+    assert rig.reason(iris) == "InternalError"
+    told = [repr(resource) for resource in rig.cluster._objects.values()]
+    assert not [text for text in told if SECRET_KEY in text]

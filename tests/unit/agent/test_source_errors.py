@@ -54,3 +54,9 @@ def test_an_endpoint_that_is_none_is_named() -> None:
 
 def test_a_message_of_many_lines_becomes_one() -> None:
     assert str(translate(RuntimeError("first\nsecond"), "s3://models/iris")).endswith("RuntimeError: first second")
+
+
+def test_a_message_about_a_signed_request_does_without_its_signature() -> None:
+    error = translate(RuntimeError("no answer to https://s3/iris?X-Amz-Signature=swordfish"), "s3://models/iris")
+    assert "https://s3/iris?X-Amz-Signature=" in str(error)
+    assert "swordfish" not in str(error)
