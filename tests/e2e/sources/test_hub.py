@@ -213,3 +213,11 @@ def test_an_address_that_is_read_again_is_the_same() -> None:
     address = hub_address("hf://acme/tiny@a%2Fb/sub/file:1@2")
     assert (address.repository, address.revision, address.path) == (REPOSITORY, "a/b", "sub/file:1@2")
     assert hub_address(str(address)) == address
+
+
+@pytest.mark.usefixtures("server")
+def test_a_hub_tells_when_to_come_again(node: SourceNode, hub: Hub) -> None:
+    hub.replies = [Reply(status=429, headers={"RateLimit": '"api";r=0;t=55'})]
+    with pytest.raises(SourceThrottled) as caught:
+        listed(node)
+    assert caught.value.retry_after_seconds == 55

@@ -311,4 +311,10 @@ def _check(part: Part, whole: bool, signed: SignedRequest, response: http.client
 
 def refused(subject: str, response: http.client.HTTPResponse) -> SourceError:
     body = response.read(ERROR_BODY_BYTES)
-    return refusal(response.status, body, subject, retry_after=response.getheader("Retry-After") or "")
+    return refusal(
+        response.status,
+        body,
+        subject,
+        retry_after=response.getheader("Retry-After") or "",
+        rate_limit=response.getheader("RateLimit") or "",
+    )
