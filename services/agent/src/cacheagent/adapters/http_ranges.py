@@ -18,7 +18,7 @@ from cacheagent.adapters.redirections import REDIRECTS_MAX, STATUSES, Hop, Redir
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import refusal, translate
 from cachecore.errors import CorruptTransfer, SourceChanged, SourceError, SourceUnavailable
-from cachecore.ports import ObjectInfo, Part
+from cachecore.ports import Part
 
 CONNECT_TIMEOUT_SECONDS = 15.0
 READ_TIMEOUT_SECONDS = 60.0
@@ -74,11 +74,12 @@ class _Request(NamedTuple):
 class Answer:
     """The body of one answer, which is exactly the part that was asked for."""
 
-    def __init__(self, source: ObjectInfo, response: http.client.HTTPResponse, length_bytes: int) -> None:
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.getheaders()}
-        self._source = source
+    def __init__(self, signed: SignedRequest, part: Part, response: http.client.HTTPResponse) -> None:
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        self.told = signed.checksum_of(headers) if part.length_bytes == part.source.size_bytes else None
+        self._source = part.source
         self._response = response
-        self._left_bytes = length_bytes
+        self._left_bytes = part.length_bytes
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill the buffer, or as much of it as is left of the part: 0 at its end. Raises `SourceUnavailable`."""
@@ -137,7 +138,7 @@ class HttpRanges:
         wanted = {} if whole else {"Range": f"bytes={part.offset_bytes}-{last}"}
         with self.ask(signed, part.source.location, abort, headers=wanted) as response:
             _check(part, whole, signed, response)
-            answer = Answer(part.source, response, part.length_bytes)
+            answer = Answer(signed, part, response)
             yield answer
             answer.end()
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import urllib.parse
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from cacheagent.adapters.source_errors import translate
 from cacheagent.adapters.threads import in_thread
 from cachecore.errors import AccessDenied, HostileName, SourceChanged, SourceNotFound, SourceUnavailable
-from cachecore.ports import Checksum, ObjectInfo
+from cachecore.ports import Checksum, ObjectInfo, Part
 
 Objects: TypeAlias = list[ObjectInfo]
 
@@ -34,6 +36,15 @@ class LocalStore:
             return await in_thread(self._threads, _read, source, offset_bytes, length_bytes)
         except OSError as error:
             raise translate(error, source.location) from error
+
+    @contextmanager
+    def open_part(self, part: Part) -> Iterator[_FileStream]:
+        """For threads: the part is not held in memory whole."""
+        try:
+            with _opened(part.source) as file:
+                yield _FileStream(file, part)
+        except OSError as error:
+            raise translate(error, part.source.location) from error
 
     async def checksum(self, source: ObjectInfo) -> Checksum | None:
         return source.checksum
@@ -74,18 +85,47 @@ def _etag(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
-def _read(source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes:
+@contextmanager
+def _opened(source: ObjectInfo) -> Iterator[int]:
+    """The descriptor of the version that was listed."""
     file = os.open(source.location, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         if _etag(os.fstat(file)) != source.etag:
             raise SourceChanged(f"{source.location} has changed since it was listed")
-        pieces = []
-        while length_bytes and (piece := os.pread(file, length_bytes, offset_bytes)):
-            pieces.append(piece)
-            offset_bytes += len(piece)
-            length_bytes -= len(piece)
-        if length_bytes:
-            raise SourceUnavailable(f"{source.location} ended {length_bytes} bytes too early")
-        return b"".join(pieces)
+        yield file
     finally:
         os.close(file)
+
+
+class _FileStream:
+    """The bytes of one part of a file."""
+
+    told = None
+
+    def __init__(self, file: int, part: Part) -> None:
+        self._file = file
+        self._source = part.source
+        self._position = part.offset_bytes
+        self._left_bytes = part.length_bytes
+
+    def read_into(self, buffer: memoryview) -> int:
+        wanted = min(len(buffer), self._left_bytes)
+        filled = 0
+        while filled < wanted:
+            count = os.preadv(self._file, [buffer[filled:wanted]], self._position)
+            if not count:
+                raise SourceUnavailable(f"{self._source.location} ended {self._left_bytes - filled} bytes too early")
+            filled += count
+            self._position += count
+        self._left_bytes -= filled
+        if not self._left_bytes and _etag(os.fstat(self._file)) != self._source.etag:
+            raise SourceChanged(f"{self._source.location} has changed while it was read")
+        return filled
+
+
+def _read(source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes:
+    part = Part(source=source, offset_bytes=offset_bytes, length_bytes=length_bytes, path="")
+    content = bytearray(length_bytes)
+    with _opened(source) as file:
+        _FileStream(file, part).read_into(memoryview(content))
+    return bytes(content)

@@ -11,11 +11,12 @@ import logging
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
-from cacheagent.adapters.signed import SignedRequest, SigningStore
+from cacheagent.adapters.signed import SignedRequest, SigningStore, Stream, StreamingStore
 from cachecore.errors import AccessDenied
-from cachecore.ports import Checksum, Credentials, ObjectInfo, ObjectStore
+from cachecore.ports import Checksum, Credentials, ObjectInfo, ObjectStore, Part
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,15 @@ class UsedSigningStore(UsedStore):
             return await self._signer.sign(source, fresh=fresh)
 
 
+class UsedStreamingStore(UsedStore):
+    def __init__(self, store: ClosableStore, streamer: StreamingStore) -> None:
+        super().__init__(store)
+        self._streamer = streamer
+
+    def open_part(self, part: Part) -> AbstractContextManager[Stream]:
+        return self._streamer.open_part(part)
+
+
 class OpenStores:
     """By what they were opened with."""
 
@@ -91,7 +101,7 @@ class OpenStores:
 
     def add(self, key: StoreKey, store: ClosableStore) -> UsedStore:
         """It is closed some time after the last reference to the answer has gone."""
-        used = UsedSigningStore(store, store) if isinstance(store, SigningStore) else UsedStore(store)
+        used = _used(store)
         self._open[id(store)] = store
         loop = asyncio.get_running_loop()
         weakref.finalize(used, _call_in, loop, self._end, id(store)).atexit = False
@@ -119,6 +129,14 @@ class OpenStores:
             task = asyncio.get_running_loop().create_task(_close(store), name="close-store")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+
+def _used(store: ClosableStore) -> UsedStore:
+    if isinstance(store, SigningStore):
+        return UsedSigningStore(store, store)
+    if isinstance(store, StreamingStore):
+        return UsedStreamingStore(store, store)
+    return UsedStore(store)
 
 
 async def _close(store: ClosableStore) -> None:

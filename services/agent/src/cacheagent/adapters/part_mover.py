@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TypeAlias
 
 from cacheagent.adapters.http_ranges import Abort, Aborted, HttpRanges
 from cacheagent.adapters.part_files import Buffers, PartFolder
 from cacheagent.adapters.posix_disk import PosixDisk
-from cacheagent.adapters.signed import SignedRequest, SigningStore
+from cacheagent.adapters.signed import SigningStore, Stream, StreamingStore
 from cacheagent.adapters.threads import in_stoppable_thread, in_thread
-from cacheagent.checksums import Running, running
+from cacheagent.checksums import Running, checksum_of, running
 from cachecore.errors import AccessDenied, CorruptTransfer, LocalModelError, SourceError, SourceUnavailable
 from cachecore.ports import Checksum, ChecksumAlgorithm, MovedPart, ObjectStore, Part
 
 MEMORY_BYTES = 96 * 2**20
 
+Opening: TypeAlias = Callable[[Abort], AbstractContextManager[Stream]]
+
 
 class RangeMover:
     """At most `connections` parts move at once, each through a buffer of its own; all buffers take `memory_bytes`.
 
-    What a store does not sign is read through its driver instead: a part then passes through memory whole, so only
-    `driver_parts` of those do at once.
+    What a store neither signs nor streams is read through its driver instead: a part then passes through memory whole,
+    so only `driver_parts` of those do at once.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class RangeMover:
         try:
             if isinstance(store, SigningStore):
                 return await self._move_signed(store, store, parts)
+            if isinstance(store, StreamingStore):
+                return await self._move_opened(parts, [partial(_opened, store, part) for part in parts])
             return [await self._move_through_driver(store, parts[0])]
         finally:
             self._moving -= 1
@@ -72,6 +79,10 @@ class RangeMover:
         requests = [request for request in signed if request is not None]
         if len(requests) < len(parts):
             return [await self._move_through_driver(store, parts[0])]
+        opened = [partial(self._http.get, signed, part) for signed, part in zip(requests, parts, strict=True)]
+        return await self._move_opened(parts, opened)
+
+    async def _move_opened(self, parts: Sequence[Part], opened: Sequence[Opening]) -> list[MovedPart]:
         abort = Abort()
         loop = asyncio.get_running_loop()
         timers: list[asyncio.TimerHandle] = []
@@ -80,7 +91,7 @@ class RangeMover:
             timers.append(loop.call_later(self._http.patience_seconds(parts), abort.abort))
 
         def work() -> list[MovedPart]:
-            return self._move_all(parts, requests, abort, lambda: loop.call_soon_threadsafe(begin))
+            return self._move_all(parts, opened, abort, lambda: loop.call_soon_threadsafe(begin))
 
         try:
             return await in_stoppable_thread(self._threads, work, abort.abort)
@@ -93,15 +104,15 @@ class RangeMover:
                 timer.cancel()
 
     def _move_all(
-        self, parts: Sequence[Part], requests: Sequence[SignedRequest], abort: Abort, begun: Callable[[], object]
+        self, parts: Sequence[Part], opened: Sequence[Opening], abort: Abort, begun: Callable[[], object]
     ) -> list[MovedPart]:
         moved: list[MovedPart] = []
         with self._buffers.lend(self._moving) as buffer, PartFolder(self._disk) as folder:
             # The wait for a buffer is not the server's.
             begun()
-            for part, signed in zip(parts, requests, strict=True):
+            for part, opening in zip(parts, opened, strict=True):
                 try:
-                    moved.append(self._move_one(part, signed, folder, buffer, abort))
+                    moved.append(self._move_one(part, opening, folder, buffer, abort))
                 except (LocalModelError, Aborted):
                     if not moved:
                         raise
@@ -109,16 +120,14 @@ class RangeMover:
         return moved
 
     def _move_one(
-        self, part: Part, signed: SignedRequest, folder: PartFolder, buffer: memoryview, abort: Abort
+        self, part: Part, opening: Opening, folder: PartFolder, buffer: memoryview, abort: Abort
     ) -> MovedPart:
-        with self._http.get(signed, part, abort) as answer:
-            whole = part.length_bytes == part.source.size_bytes
-            told = signed.checksum_of(answer.headers) if whole and self._source_checksums else None
-            made = _Made(part, told)
+        with opening(abort) as stream:
+            made = _Made(part, stream.told if self._source_checksums else None)
             try:
                 with folder.open(part.path, part.length_bytes) as file:
                     position = part.offset_bytes
-                    while count := answer.read_into(buffer):
+                    while count := stream.read_into(buffer):
                         piece = buffer[:count]
                         made.update(piece)
                         file.write(piece, position)
@@ -150,6 +159,10 @@ class RangeMover:
         return made.result()
 
 
+def _opened(store: StreamingStore, part: Part, abort: Abort) -> AbstractContextManager[Stream]:
+    return store.open_part(part)
+
+
 class _Made:
     """The checksums of one part in the making, and what the store has told of it."""
 
@@ -159,7 +172,7 @@ class _Made:
         self._digest = running(ChecksumAlgorithm.BLAKE3)
         self._wanted = running(part.algorithm) if part.algorithm is not None else None
         self._against: Running | None = None
-        if told is not None and not told.part_bytes:
+        if told is not None and (not told.part_bytes or told.part_bytes >= part.length_bytes):
             self._against = self._wanted if told.algorithm is part.algorithm else running(told.algorithm)
 
     def update(self, piece: memoryview) -> None:
@@ -168,11 +181,18 @@ class _Made:
 
     def result(self) -> MovedPart:
         """Raises `CorruptTransfer` when the bytes are not those that the store has told of."""
-        if self._told is not None and self._against is not None and self._against.hexdigest() != self._told.value:
-            raise CorruptTransfer(
-                f"{self._part.source.location}: what arrived has the {self._told.algorithm} "
-                f"{self._against.hexdigest()}, the store says {self._told.value}"
-            )
+        if self._told is not None and self._against is not None:
+            self._compare(self._against.hexdigest(), self._told)
         return MovedPart(
             digest=self._digest.hexdigest(), checksum=self._wanted.hexdigest() if self._wanted is not None else ""
         )
+
+    def _compare(self, found: str, told: Checksum) -> None:
+        if told.part_bytes:
+            # A composite of this one part.
+            found = checksum_of(told.algorithm, bytes.fromhex(found))
+        if found != told.value:
+            raise CorruptTransfer(
+                f"{self._part.source.location}: what arrived has the {told.algorithm} {found}, "
+                f"the store says {told.value}"
+            )

@@ -1,14 +1,15 @@
-"""What a store signs so that a thread can read an object without it: a URL, and the headers that go with it."""
+"""How a thread reads an object without waiting for the store: by a URL that it has signed, or straight from it."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from cachecore.ports import Checksum, ObjectInfo
+from cachecore.ports import Checksum, ObjectInfo, Part
 
 
 def no_checksum(headers: Mapping[str, str]) -> Checksum | None:
@@ -33,6 +34,25 @@ class SignedRequest(msgspec.Struct, frozen=True, kw_only=True, repr_omit_default
 
     def __repr__(self) -> str:
         return f"SignedRequest({self.url.partition('?')[0]})"
+
+
+class Stream(Protocol):
+    """The bytes of one part. `told` is what comes with them of a whole object."""
+
+    told: Checksum | None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer, or as much of it as is left of the part: 0 at its end. Raises the `SourceError` branch."""
+        ...
+
+
+@runtime_checkable
+class StreamingStore(Protocol):
+    """An `ObjectStore` whose objects a thread can read by itself."""
+
+    def open_part(self, part: Part) -> AbstractContextManager[Stream]:
+        """Raises the `SourceError` branch."""
+        ...
 
 
 @runtime_checkable
