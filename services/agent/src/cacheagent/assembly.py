@@ -240,7 +240,8 @@ class Assembly:
     async def _expect(self, source: ObjectInfo) -> None:
         """What the store says of the object. Of one that comes in one part, the mover hears it with the bytes."""
         expected = source.checksum if self._limits.source_checksums else None
-        if expected is None and self._limits.source_checksums and source.size_bytes > self._limits.part_bytes:
+        asked = source.size_bytes > self._limits.part_bytes or source.checksum_apart
+        if expected is None and self._limits.source_checksums and asked:
             expected = await self._line.again(lambda: self._store.checksum(source), source)
         parts = parts_of(source, self._files_path, self._limits.part_bytes)
         self._objects[source.path] = _Incoming(source, parts, expected)

@@ -55,12 +55,12 @@ _ERRORS = {
 
 
 class S3Object(msgspec.Struct, frozen=True, kw_only=True):
-    """`headers` go with each answer about the whole object; `upload_part_bytes` is the size of its upload's parts."""
+    """`headers` go with each answer about the whole object; `upload_parts` are the sizes of its upload's parts."""
 
     content: bytes
     etag: str
     headers: tuple[tuple[str, str], ...] = ()
-    upload_part_bytes: int = 0
+    upload_parts: tuple[int, ...] = ()
 
 
 class _Planned(msgspec.Struct):
@@ -121,14 +121,14 @@ class TestingS3:
         *,
         etag: str | None = None,
         headers: Mapping[str, str] | None = None,
-        upload_part_bytes: int = 0,
+        upload_parts: tuple[int, ...] = (),
     ) -> S3Object:
         """Without an `etag` it is the MD5 of the content, as for an upload in one piece."""
         made = S3Object(
             content=content,
             etag=hashlib.md5(content, usedforsecurity=False).hexdigest() if etag is None else etag,
             headers=tuple((headers or {}).items()),
-            upload_part_bytes=upload_part_bytes,
+            upload_parts=upload_parts,
         )
         self.objects[key] = made
         return made
@@ -233,8 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             return
         length = len(found.content)
-        if "partNumber" in query and found.upload_part_bytes:
-            length = min(length, found.upload_part_bytes)
+        if "partNumber" in query and found.upload_parts:
+            length = found.upload_parts[int(query["partNumber"][0]) - 1]
         self._begin(206 if "partNumber" in query else 200, length, found, whole=True)
 
     def do_GET(self) -> None:

@@ -56,6 +56,7 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One object below a model's URI: `path` is relative to the model's folder, `location` is the driver's own name.
 
     `etag` pins the version that was listed, whatever the store calls it; `checksum` is there if the listing had one.
+    `checksum_apart`: the store knows one that proves nothing as it comes with the bytes; it has to be asked for.
     """
 
     path: str
@@ -63,6 +64,7 @@ class ObjectInfo(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     etag: str = ""
     checksum: Checksum | None = None
+    checksum_apart: bool = False
 
 
 class ObjectStore(Protocol):

@@ -31,8 +31,11 @@ _MD5_ENCRYPTION = ("", "AES256")
 def told_checksum(headers: Mapping[str, str], part_bytes: int = 0) -> Checksum | None:
     """The checksum in the headers (lower case) of a HEAD or of a GET of the whole object.
 
-    `part_bytes` is the size of the upload's parts, without which a composite one says nothing.
+    `part_bytes` is the size of the upload's parts, without which a composite one says nothing (of a single part it is
+    the object's own).
     """
+    if not part_bytes and parts_of_upload(headers) == 1:
+        part_bytes = _number(headers.get("content-length", ""))
     etag = _ETAG.fullmatch(headers.get("etag", "").strip('"').lower())
     kind = headers.get("x-amz-checksum-type", "").upper()
     for algorithm in ALGORITHMS:
@@ -52,9 +55,22 @@ def told_checksum(headers: Mapping[str, str], part_bytes: int = 0) -> Checksum |
     return Checksum(algorithm=ChecksumAlgorithm.MD5, value=etag[1], part_bytes=part_bytes if etag[2] else 0)
 
 
+def parts_of_upload(headers: Mapping[str, str]) -> int:
+    """How many parts a composite is made of; 0 when nothing says so."""
+    values = [headers.get(PREFIX + algorithm, "") for algorithm in ALGORITHMS]
+    counts = [
+        _number(value.strip('"').rpartition("-")[2]) for value in (*values, headers.get("etag", "")) if "-" in value
+    ]
+    return next((count for count in counts if count), 0)
+
+
 def is_composite(headers: Mapping[str, str]) -> bool:
     """Whether all that the headers tell is a composite, so that the size of the parts is worth a question."""
     return told_checksum(headers) is None and told_checksum(headers, 1) is not None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _decoded(algorithm: ChecksumAlgorithm, value: str, part_bytes: int) -> Checksum | None:

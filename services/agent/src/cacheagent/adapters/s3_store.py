@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import s3fs
 
-from cacheagent.adapters.s3_checksums import is_composite, told_checksum
+from cacheagent.adapters.s3_checksums import is_composite, parts_of_upload, told_checksum
 from cacheagent.adapters.s3_options import S3Options
 from cacheagent.adapters.s3_signing import S3Signer
 from cacheagent.adapters.signed import SignedRequest
@@ -108,13 +108,25 @@ class S3Store:
             headers = _headers(await self._call("head_object", **asked, **pinned))
             if not is_composite(headers):
                 return told_checksum(headers)
-            # Not pinned: some servers have an etag for each part. A wrong size here only makes the comparison fail.
-            first = await self._call("head_object", **asked, PartNumber=1)
+            part_bytes = await self._part_bytes(asked, source.size_bytes, parts_of_upload(headers))
         except Exception as error:
             raise translate(error, source.location) from error
+        return told_checksum(headers, part_bytes) if part_bytes else None
+
+    async def _part_bytes(self, asked: dict[str, Any], size_bytes: int, parts: int) -> int:
+        """The size of the upload's parts; 0 when it is not one size, or when the server ignores the part number.
+
+        Not pinned: some servers have an etag for each part.
+        """
+        first = await self._call("head_object", **asked, PartNumber=1)
         part_bytes = int(first["ContentLength"])
-        # A server that ignores the part number answers for the whole, which would be a part of no composite.
-        return told_checksum(headers, part_bytes) if part_bytes < source.size_bytes else None
+        if not part_bytes or -(-size_bytes // part_bytes) != parts:
+            return 0
+        if parts > 2:
+            last = await self._call("head_object", **asked, PartNumber=parts)
+            if int(last["ContentLength"]) != size_bytes - (parts - 1) * part_bytes:
+                return 0
+        return part_bytes
 
     async def close(self) -> None:
         if self._open:
@@ -160,7 +172,11 @@ def _place(source: ObjectInfo) -> tuple[str, str]:
 
 
 def _info(bucket: str, key: str, path: str, size_bytes: int, etag: str) -> ObjectInfo:
-    return ObjectInfo(path=path, location=f"s3://{bucket}/{key}", size_bytes=size_bytes, etag=etag.strip('"'))
+    etag = etag.strip('"')
+    # Of an upload in parts. What is told of it says nothing without their size.
+    apart = parts_of_upload({"etag": etag}) > 1
+    location = f"s3://{bucket}/{key}"
+    return ObjectInfo(path=path, location=location, size_bytes=size_bytes, etag=etag, checksum_apart=apart)
 
 
 def _check(response: dict[str, Any], source: ObjectInfo, offset_bytes: int, length_bytes: int, came: int) -> None:
