@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,14 @@ class Mounts:
 def mounts(tmp_path: Path) -> Iterator[Mounts]:
     if os.geteuid() != 0:
         pytest.skip("mounting file systems needs root")
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("making file systems needs mkfs.ext4 (e2fsprogs)")
     mounts = Mounts(tmp_path)
+    try:
+        mounts.tmpfs("size=1m")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"this root may not mount file systems: {error.stderr.decode().strip()}")
+    mounts.unmount()
     try:
         yield mounts
     finally:

@@ -218,10 +218,21 @@ def test_what_is_appended_lives_through_a_crash_once_it_is_durable() -> None:
 def test_a_file_is_cut_and_never_made_longer() -> None:
     disk = FakeDisk()
     disk.add_file("f", b"abcdef")
-    run(disk.shrink("f", 2))
-    run(disk.shrink("f", 4))
-    run(disk.shrink("gone", 4))
+    assert run(disk.shrink("f", 2)) is True
+    assert run(disk.shrink("f", 4)) is False
+    assert run(disk.shrink("gone", 4)) is False
+    disk.opened.add("f")
+    assert run(disk.shrink("f", 0)) is False
     assert disk.files == {"f": b"ab"}
+
+
+def test_another_file_system_is_empty_and_the_first_one_is_as_it_was() -> None:
+    disk = FakeDisk()
+    disk.add_file("f", b"abcdef")
+    disk.mount("disk-1")
+    assert (disk.files, run(disk.usage()).file_system) == ({}, "disk-1")
+    disk.mount("disk-0")
+    assert disk.files == {"f": b"abcdef"}
 
 
 @pytest.mark.parametrize("part_bytes, raw", [(0, b"abcdef"), (4, b"composite")])
