@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cachecore.errors import AccessDenied
@@ -71,14 +73,12 @@ class S3Options:
     def tls(self) -> ssl.SSLContext:
         """Whom the threads trust: as the driver does. Raises `AccessDenied` when the bundle is none."""
         if not self._verifies:
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            return context
+            return _believing_anyone()
         try:
-            return ssl.create_default_context(cafile=self._bundle or None)
-        except OSError as error:
-            raise AccessDenied(f"the CA bundle {self._bundle} can't be read: {error.strerror}") from error
+            return _believing(Path(self._bundle).read_text("utf-8", "ignore") if self._bundle else "")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", "") or "it holds no certificate in PEM"
+            raise AccessDenied(f"the CA bundle {self._bundle} can't be read: {why}") from None
 
     @property
     def _verifies(self) -> bool:
@@ -103,10 +103,26 @@ def _enabled(value: str) -> bool:
     return value.lower() in ("1", "true")
 
 
+# One for all that trust the same: connections are kept by it, and rotated keys go on with those that are open.
+@functools.lru_cache(maxsize=16)
+def _believing(pem: str) -> ssl.SSLContext:
+    """Those that the bundle vouches for, or the system's certificates when there is none."""
+    # Comments name authorities as their countries spell them.
+    return ssl.create_default_context(cadata=pem.encode("ascii", "ignore").decode() or None)
+
+
+@functools.lru_cache(maxsize=1)
+def _believing_anyone() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _check_bundle(pem: str) -> None:
     try:
-        ssl.create_default_context(cadata=pem)
-    except (ssl.SSLError, ValueError):
+        _believing(pem)
+    except (OSError, ValueError):
         raise AccessDenied("the CA bundle is not the text of certificates in PEM") from None
 
 
