@@ -63,7 +63,8 @@ class Buckets:
         if path == "/storage/v1/b/models/o":
             return self._page(parameters)
         name = urllib.parse.unquote(path.removeprefix("/storage/v1/b/models/o/"))
-        if name not in self.objects or parameters["alt"] != "media":
+        if name not in self.objects or path.count("/") > 6 or parameters["alt"] != "media":
+            # A slash of a name that isn't quoted leads elsewhere.
             return Reply(status=404)
         content, generation = self.objects[name]
         if parameters["ifGenerationMatch"] != str(generation):
