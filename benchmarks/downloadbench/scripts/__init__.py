@@ -1,0 +1,1 @@
+"""What runs as a process of its own: one client each. Only the standard library, and what the client is."""

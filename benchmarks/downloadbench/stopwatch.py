@@ -1,0 +1,26 @@
+"""What a client written in Python says of itself: how long the work took, without the start of the interpreter.
+
+An agent has been running for days when a download begins; a command has not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+
+class Stopwatch:
+    """Runs from its making on."""
+
+    def __init__(self) -> None:
+        self._began_seconds = time.perf_counter()
+        self._cpu_began_seconds = time.process_time()
+
+    def report(self) -> None:
+        """One line on standard output, for whoever started the process."""
+        told = {
+            "work_seconds": time.perf_counter() - self._began_seconds,
+            "work_cpu_seconds": time.process_time() - self._cpu_began_seconds,
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
