@@ -130,6 +130,6 @@ def _memory_file(owner: object, text: str) -> str:
     """The path of a file that is on no disk and goes with its owner: botocore takes nothing but a path."""
     descriptor = os.memfd_create("ca-bundle")
     weakref.finalize(owner, os.close, descriptor)
-    with os.fdopen(os.dup(descriptor), "w") as file:
+    with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
         file.write(text)
     return f"/proc/self/fd/{descriptor}"

@@ -8,8 +8,10 @@ Credentials may have them; the agent's own environment has them for all that don
 
 from __future__ import annotations
 
+import functools
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 from cachecore.errors import AccessDenied
 from cachecore.ports import Credentials
@@ -23,18 +25,31 @@ def trust(credentials: Credentials, environment: Mapping[str, str]) -> ssl.SSLCo
     def setting(name: str) -> str:
         return credentials.get(name) or environment.get(name, "")
 
-    context = ssl.create_default_context()
     if setting("VERIFY_SSL").strip().lower() in ("0", "false"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
+        return _believing_anyone()
     bundle = setting("CA_BUNDLE_PEM") or setting("CA_BUNDLE")
     try:
-        if _PEM_BEGIN in bundle:
-            context.load_verify_locations(cadata=bundle)
-        elif bundle:
-            context.load_verify_locations(cafile=bundle)
+        if bundle and _PEM_BEGIN not in bundle:
+            bundle = Path(bundle).read_text("utf-8", "ignore")
+        return _believing(bundle)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", "") or "it holds no certificate in PEM"
         raise AccessDenied(f"the CA bundle can't be used: {why}") from None
+
+
+# One for all that trust the same: connections are kept by it, and rotated tokens go on with those that are open.
+@functools.lru_cache(maxsize=16)
+def _believing(pem: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if pem:
+        # Comments name authorities as their countries spell them.
+        context.load_verify_locations(cadata=pem.encode("ascii", "ignore").decode())
+    return context
+
+
+@functools.lru_cache(maxsize=1)
+def _believing_anyone() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
