@@ -18,7 +18,7 @@ REDIRECTS_MAX = 5
 STATUSES = (301, 302, 303, 307, 308)
 # Signed addresses are good for longer than this; one that isn't is refused, and then asked for again.
 REMEMBERED_SECONDS = 300.0
-REMEMBERED_MAX = 10_000
+REMEMBERED_MAX = 1000
 # What authorizes us at one host, under whatever name, is none of another's business.
 _FOR_EVERYONE = frozenset(("accept-encoding", "if-match", "if-unmodified-since", "range"))
 
