@@ -143,7 +143,7 @@ class Node:
         """The agent works until the steps are done, one after the other: a question has to come true."""
         asyncio.run(self._run(steps))
 
-    def call(self, change: Callable[[], None]) -> None:
+    def call(self, change: Callable[[], object]) -> None:
         """From another thread: the change is made between two steps of the agent, and has been made after it."""
         done = threading.Event()
 
@@ -281,12 +281,6 @@ def test_an_anonymous_reader_signs_nothing(s3: GuardedS3, node: Node) -> None:
     assert {key_of(request) for request in s3.requests} == {""}
 
 
-def test_an_anonymous_environment_leaves_a_secrets_keys_alone(s3: GuardedS3, tmp_path: Path) -> None:
-    node = Node(tmp_path / "root", {"AWS_DEFAULT_REGION": "us-east-1", "awsAnonymousCredential": "true"})
-    given(s3, node, **KEYS)
-    assert {key_of(request) for request in s3.requests} == {KEYS["access_key_id"]}
-
-
 @pytest.fixture
 def tls_s3(open_s3: GuardedS3, certificate: ServerCertificate) -> Iterator[GuardedS3]:
     """The same objects: moto has one set of them."""
@@ -313,17 +307,12 @@ def test_an_unknown_authority_is_not_believed_unless_told_to(tls_s3: GuardedS3, 
     node.run(node.downloaded)
 
 
-def test_a_bundle_that_is_none_is_said(s3: GuardedS3, node: Node) -> None:
-    node.give(endpoint_url=s3.url, **KEYS, ca_bundle="-----BEGIN CERTIFICATE-----\nno")
-    node.run(node.failed("the CA bundle is not the text of certificates in PEM"))
-
-
-def rotate_after(s3: GuardedS3, node: Node, count: int) -> None:
-    """The key `old` is refused after so many ranges; by then the entry has the key `new`."""
+def rotate_after(s3: GuardedS3, node: Node, count: int, rotate: Callable[[], object]) -> None:
+    """The key `old` is refused after so many ranges; by then there is the key `new`."""
 
     def refuses(request: dict[str, Any]) -> bool:
         if key_of(request) == "old" and len(s3.reads) == count:
-            node.call(lambda: node.give(endpoint_url=s3.url, access_key_id="new", secret_access_key="n"))
+            node.call(rotate)
         return key_of(request) == "old" and len(s3.reads) >= count
 
     s3.refuses = refuses
@@ -331,9 +320,25 @@ def rotate_after(s3: GuardedS3, node: Node, count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, PARTS - 1])
 def test_a_key_that_is_rotated_half_way_is_read_again(s3: GuardedS3, node: Node, count: int) -> None:
-    rotate_after(s3, node, count)
+    new = {"access_key_id": "new", "secret_access_key": "n"}
+    rotate_after(s3, node, count, lambda: node.give(endpoint_url=s3.url, **new))
     given(s3, node, access_key_id="old", secret_access_key="o")
     assert [key_of(request) for request in s3.reads] == ["old"] * count + ["new"] * (PARTS - count)
+
+
+def test_a_key_of_the_agents_own_file_is_read_again_too(
+    s3: GuardedS3, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(key: str) -> None:
+        (tmp_path / "keys").write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
+
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    write("old")
+    rotate_after(s3, node, 2, lambda: write("new"))
+    given(s3, node)
+    assert [key_of(request) for request in s3.reads] == ["old"] * 2 + ["new"] * (PARTS - 2)
 
 
 def test_a_key_that_is_refused_for_good_ends_in_a_state_and_heals(s3: GuardedS3, node: Node) -> None:

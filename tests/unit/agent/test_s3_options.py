@@ -66,3 +66,8 @@ def test_whoever_trusts_the_same_shares_connections(bundle: str) -> None:
     assert options(KEYS).tls() is options().tls()
     assert options({"CA_BUNDLE_PEM": bundle}).tls() is options({**KEYS, "CA_BUNDLE_PEM": bundle}).tls()
     assert options({"S3_VERIFY_SSL": "0"}).tls().verify_mode is ssl.CERT_NONE
+
+
+def test_a_bundle_that_is_none_is_not_quoted() -> None:
+    with pytest.raises(AccessDenied, match="^the CA bundle is not the text of certificates in PEM$"):
+        options({"CA_BUNDLE_PEM": "-----BEGIN CERTIFICATE-----\nswordfish"})
