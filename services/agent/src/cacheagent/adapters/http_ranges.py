@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import socket
 import ssl
 import threading
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from cacheagent.adapters.redirections import REDIRECTS_MAX, STATUSES, Hop, Redirections
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import refusal, translate
-from cachecore.errors import CorruptTransfer, SourceChanged, SourceError, SourceUnavailable
+from cachecore.errors import AccessDenied, CorruptTransfer, SourceChanged, SourceError, SourceUnavailable
 from cachecore.ports import Part
 
 CONNECT_TIMEOUT_SECONDS = 15.0
@@ -25,6 +26,8 @@ READ_TIMEOUT_SECONDS = 60.0
 # A part that trickles in more slowly than this is a stall with a pulse.
 SLOWEST_BYTES_PER_SECOND = 64 * 1024
 ERROR_BODY_BYTES = 64 * 1024
+# Metadata services whose addresses are not link-local: AWS' in IPv6, and Alibaba's.
+_METADATA = ("fd00:ec2::254", "100.100.100.200")
 # What a remembered redirection's target answers when its own signature has expired, or when it has moved.
 _STALE = (400, 401, 403, 404, 410)
 
@@ -258,6 +261,9 @@ class HttpRanges:
             connection.connect()
         except OSError as error:
             raise Unreachable(f"{to_host}:{to_port}: {error.strerror or error}") from error
+        if not proxy and is_of_the_node(connection.sock.getpeername()[0]):
+            connection.close()
+            raise AccessDenied(f"{host} is an address of the node itself (link-local): no model comes from there")
         connection.sock.settimeout(self._read_timeout_seconds)
         return connection
 
@@ -283,6 +289,16 @@ def _sent(connection: http.client.HTTPConnection, request: _Request, hop: Hop) -
         connection.putheader(name, value)
     connection.endheaders()
     return connection.getresponse()
+
+
+def is_of_the_node(address: str) -> bool:
+    """Whether a cloud's metadata service may be there, which tells the node's own credentials to whoever is on it.
+
+    Who may write a cache's URI is none of those, and would read the answer as a model.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None) or found
+    return bool(mapped.is_link_local) or str(mapped) in _METADATA
 
 
 def _drop(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
