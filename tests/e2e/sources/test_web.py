@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime
 import hashlib
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +21,10 @@ from cachecore.errors import (
     SourceThrottled,
     SourceUnavailable,
 )
-from cachecore.ports import ChecksumAlgorithm
+from cachecore.ports import ChecksumAlgorithm, ObjectStore
 from cachesim.host.certificates import ServerCertificate, make_certificate
 from cachesim.localcluster.testing_sources import SourceNode
-from cachesim.localcluster.testing_web import Reply, WebFiles, WebServer
+from cachesim.localcluster.testing_web import Asked, Reply, WebFiles, WebServer
 
 CONTENT = random.Random(5).randbytes(200_000)
 CHANGED = CONTENT[::-1]
@@ -347,9 +349,30 @@ def test_a_small_file_is_held_against_the_checksum_that_comes_with_it(
 
 
 def test_a_range_is_read_alone(node: SourceNode, uri: str) -> None:
-    async def scenario(store: object) -> bytes:
-        (item,) = await store.list(uri)  # type: ignore[attr-defined]
-        content: bytes = await store.read(item, 100, 50)  # type: ignore[attr-defined]
-        return content
+    async def scenario(store: ObjectStore) -> bytes:
+        (item,) = await store.list(uri)
+        return await store.read(item, 100, 50)
 
     assert node.ask(uri, scenario) == CONTENT[100:150]
+
+
+def test_nobody_waits_for_a_silent_server_after_a_cancellation(node: SourceNode) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    class Silent:
+        def answer(self, request: Asked) -> Reply:
+            asked.set()
+            over.wait()
+            return Reply()
+
+    async def scenario(store: ObjectStore) -> None:
+        listing = asyncio.create_task(store.list(server.url + PATH))
+        await asyncio.to_thread(asked.wait)
+        listing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listing
+
+    with WebServer(Silent()) as server:
+        node.ask(server.url, scenario)
+        assert not over.is_set()
+        over.set()
