@@ -69,5 +69,5 @@ def test_whoever_trusts_the_same_shares_connections(bundle: str) -> None:
 
 
 def test_a_bundle_that_is_none_is_not_quoted() -> None:
-    with pytest.raises(AccessDenied, match="^the CA bundle is not the text of certificates in PEM$"):
+    with pytest.raises(AccessDenied, match=r"^the CA bundle is not the text of certificates in PEM$"):
         options({"CA_BUNDLE_PEM": "-----BEGIN CERTIFICATE-----\nswordfish"})
