@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from cacheagent.assembly import TransferLimits
 from cacheagent.ledger import Ledger, LedgerEntry, not_ahead
 from cacheagent.testing import NodeRig
 from cachecore.errors import DiskFull
@@ -21,6 +23,56 @@ def test_room_that_is_not_to_be_had_whole_is_given_back(rig: NodeRig) -> None:
     rig.settle()
     assert (rig.state(iris), rig.reason(iris)) == ("DownloadError", "DiskFull")
     assert [path for path in rig.disk.files if path.startswith(layout.STAGING_PATH)] == []
+
+
+def test_what_was_given_back_is_room_for_another_at_once(rig: NodeRig) -> None:
+    first, second = rig.model("first", size_bytes=600), rig.model("second", size_bytes=900)
+    rig.policy = msgspec.structs.replace(rig.policy, limit=1000, max_concurrent_downloads=1)
+    rig.assign(first, second)
+    rig.disk.faults.fail("allocate", DiskFull("no space left"), pattern="*/file-0.bin", times=None)
+
+    async def scenario() -> None:
+        rig.start()
+        await rig.sleep(1)
+        rig.disk.faults.heal()
+        rig.assign(second)
+        await rig.sleep(15)
+
+    rig.run(scenario)
+    assert rig.state(second) == "Downloaded"
+
+
+def test_a_disk_that_others_have_filled_explains_the_failure(rig: NodeRig) -> None:
+    iris = rig.model("iris", size_bytes=600)
+    rig.assign(iris)
+    rig.disk.capacity_bytes = 20_000
+    rig.disk.faults.fail("allocate", DiskFull("no space left"), times=None)
+
+    async def scenario() -> None:
+        rig.start()
+        await rig.sleep(1)
+        rig.disk.foreign_bytes = 19_500
+        await rig.sleep(20)
+        assert (rig.state(iris), rig.reason(iris)) == ("InsufficientStorage", "DiskFilledByOthers")
+        rig.disk.foreign_bytes = 0
+        rig.disk.faults.heal()
+        await rig.sleep(60)
+
+    rig.run(scenario)
+    assert rig.state(iris) == "Downloaded"
+
+
+def test_a_download_that_takes_its_room_is_not_taken_for_somebody_else(rig: NodeRig) -> None:
+    """The disk is what binds here: once the room is taken, what is left would not do for the model."""
+    iris = rig.model("iris", size_bytes=18_000)
+    rig.policy = msgspec.structs.replace(rig.policy, limit=1 << 20)
+    # Few parts, so that the journal is small beside the model.
+    rig.options = msgspec.structs.replace(rig.options, transfer=TransferLimits(part_bytes=6_000))
+    rig.disk.capacity_bytes = 32_000
+    rig.assign(iris)
+    rig.settle()
+    assert rig.state(iris) == "Downloaded"
+    assert rig.source.faults.count("list") == 1
 
 
 def test_what_was_downloaded_before_the_disk_was_full_is_kept(rig: NodeRig) -> None:

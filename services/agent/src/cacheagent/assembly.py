@@ -24,8 +24,11 @@ logger = logging.getLogger(__name__)
 
 # How many objects are asked about, or verified on the disk, at once.
 SIDE_BY_SIDE = 8
+# A store that asks for more is asked again as one that fails: status tells of it then.
+RETRY_AFTER_MAX_SECONDS = 60.0
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class TransferLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +95,7 @@ class Line:
             except (SourceUnavailable, CorruptTransfer) as error:
                 if isinstance(error, SourceThrottled):
                     self._connections.slow_down()
-                    delay = max(delay, error.retry_after_seconds)
+                    delay = max(delay, min(error.retry_after_seconds, RETRY_AFTER_MAX_SECONDS))
                 if not remaining:
                     raise
                 logger.info("asked again", extra={"location": source.location, "why": str(error)})
@@ -201,9 +204,9 @@ class Assembly:
 
         Raises the `SourceError` and `DiskError` branches; `SourceChanged` only after everything else has come.
         """
-        await self._side_by_side([self._expect(source) for source in self._listing.objects])
+        await self._side_by_side(self._expect, self._listing.objects)
         known = {(part.path, part.etag, part.object_bytes, part.offset_bytes): part for part in recorded}
-        await self._side_by_side([self._take_over(incoming, known) for incoming in self._objects.values()])
+        await self._side_by_side(lambda incoming: self._take_over(incoming, known), list(self._objects.values()))
         missing = [
             part
             for incoming in self._objects.values()
@@ -221,21 +224,17 @@ class Assembly:
         if self._changed is not None:
             raise self._changed
 
-    async def _side_by_side(self, works: list[Coroutine[Any, Any, None]]) -> None:
-        waiting = deque(works)
+    async def _side_by_side(self, work: Callable[[Item], Coroutine[Any, Any, None]], items: Iterable[Item]) -> None:
+        waiting = deque(items)
 
-        async def work() -> None:
+        async def take() -> None:
             while waiting:
-                await waiting.popleft()
+                await work(waiting.popleft())
 
         group = TaskGroup(self._runtime)
-        for number in range(min(SIDE_BY_SIDE, len(works))):
-            group.spawn(work(), name=f"side-{number}")
-        try:
-            await group.join()
-        finally:
-            for coroutine in waiting:
-                coroutine.close()
+        for number in range(min(SIDE_BY_SIDE, len(waiting))):
+            group.spawn(take(), name=f"side-{number}")
+        await group.join()
 
     async def _expect(self, source: ObjectInfo) -> None:
         """What the store says of the object. Of one that comes in one part, the mover hears it with the bytes."""

@@ -12,7 +12,7 @@ from cacheagent.adopting import adoptable_path
 from cacheagent.context import NodeContext
 from cacheagent.demand import Demand, demands
 from cacheagent.looking import DiskWatch
-from cacheagent.planning import Capacity, Model
+from cacheagent.planning import Capacity, Model, Work
 from cacheagent.reporter import Reporter
 from cacheagent.status import CopyView, node_status, settled_storage
 from cacheagent.version import VERSION
@@ -127,17 +127,25 @@ class NodeReconciler:
         keys = dict.fromkeys([*wanted, *self._store.keys, *used])
         models = [self._model(key, wanted.get(key), bool(used.get(key)), policy) for key in sorted(keys)]
         limit_bytes = min(quantity_bytes(policy.limit), self._disk.usage.total_bytes)
-        trash_bytes = sum(self._store.trash.values())
-        # What others have written to this disk is not ours to give.
-        ours_bytes = self._store.held_bytes + sum(self._store.staged.values()) + trash_bytes
         capacity = Capacity(
-            limit_bytes=min(limit_bytes, ours_bytes + self._disk.usage.free_bytes),
+            # What others have written to this disk is not ours to give.
+            limit_bytes=min(limit_bytes, self._ours_bytes() + self._disk.usage.free_bytes),
             free_bytes=self._disk.usage.free_bytes,
             allowed_bytes=limit_bytes,
             high_watermark=policy.eviction.high_watermark,
             low_watermark=policy.eviction.low_watermark,
         )
         return Situation(wanted=wanted, policy=policy, models=models, capacity=capacity, limit_bytes=limit_bytes)
+
+    def _ours_bytes(self) -> int:
+        """What of the disk's used space is ours: copies, staging areas, the trash."""
+        store = self._store
+        ours_bytes = store.held_bytes + sum(store.staged.values()) + sum(store.trash.values())
+        for record in self._records:
+            if record.work is Work.TRANSFERRING and record.progress is None and record.source is not None:
+                # It is taking its room at this moment: what is gone of the free space may be gone to it.
+                ours_bytes += max(record.source.listing.size_bytes - store.staged.get(record.key, 0), 0)
+        return ours_bytes
 
     def _pod_keys(self) -> list[str]:
         keys = {key: None for pod in self._pods.list() for key in keys_in_use(pod)}

@@ -11,6 +11,7 @@ from cacheagent.demand import Demand
 from cacheagent.ledger import LedgerEntry
 from cacheagent.planning import Model, Work
 from cacheagent.records import Record
+from cachecore.errors import DiskFull
 from cachecore.progress import bytes_text, copies_text
 from cachecore.resources.meta import Condition
 from cachecore.resources.serving import (
@@ -92,9 +93,11 @@ def _word(view: CopyView) -> _Word:
     if record.work is not Work.NONE:
         return _working(record)
     failure = record.failure
-    if failure is not None and record.source is None:
-        return _Word(CopyState.DOWNLOAD_ERROR, failure.reason, failure.message)
     obstacle = view.obstacle
+    # A full disk is what the obstacle explains; every other failure says more than that there is no room.
+    explained = obstacle is not None and obstacle.never and failure is not None and failure.reason == DiskFull.reason
+    if failure is not None and record.source is None and not explained:
+        return _Word(CopyState.DOWNLOAD_ERROR, failure.reason, failure.message)
     if obstacle is not None and obstacle.never:
         return _Word(CopyState.INSUFFICIENT_STORAGE, obstacle.reason, obstacle.message)
     if entry.evicted_seconds and not model.in_use:

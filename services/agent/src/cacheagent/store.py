@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import msgspec
 
 from cacheagent import publishing
 from cacheagent.identity import Found, Known, why_not_ours
-from cachecore.errors import DiskVanished, PathMissing
+from cachecore.errors import DiskError, DiskVanished, PathMissing
 from cachecore.ports import Disk, DiskUsage, Runtime
 from cachecore.store import layout, manifest
 from cachecore.store.scan import CopyOnDisk, StoreFacts, look_at, scan
@@ -159,6 +160,12 @@ class Store:
             known.pop(key, None)
         self.trash[name] = size_bytes
         self.trash_changed.set()
+
+    async def look_at_staging(self, key: str) -> None:
+        """A transfer has failed: what it has given back is room for others at once."""
+        with contextlib.suppress(DiskError):
+            if not await self.disk.exists(layout.staging_path(key)):
+                self.staged.pop(key, None)
 
     async def drop_staging(self, key: str) -> None:
         """Give up what was downloaded so far, and look at what is left of the key."""

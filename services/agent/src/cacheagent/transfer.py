@@ -89,6 +89,7 @@ class Transfer:
             rank=rank,
         )
         self._total_bytes = 0
+        self._done_bytes = 0
         self._fetched_bytes = 0
         self._allocated_bytes = 0
 
@@ -102,6 +103,7 @@ class Transfer:
         recorded = await self._journal.load()
         for remaining in range(self._limits.listings - 1, -1, -1):
             await self._reserve(listing, keep=bool(recorded))
+            self._report(self._done_bytes, 0)
             assembly = self._assembly(listing)
             try:
                 await assembly.run(recorded)
@@ -188,6 +190,7 @@ class Transfer:
         return whole
 
     def _report(self, done_bytes: int, fetched_bytes: int) -> None:
+        self._done_bytes = done_bytes
         self._fetched_bytes += fetched_bytes
         self._progress(
             Progress(

@@ -125,6 +125,7 @@ class Works:
             await begin()
         except LocalModelError as error:
             self._failed(demand, work, _reason(error), str(error))
+            await self._store.look_at_staging(demand.key)
         except Exception as error:
             logger.exception("work failed", extra={"key": demand.key})
             # It may be a library's, and tell of a request.
