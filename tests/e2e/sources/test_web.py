@@ -20,6 +20,7 @@ from cachecore.errors import (
     SourceNotFound,
     SourceThrottled,
     SourceUnavailable,
+    UnsupportedArchive,
 )
 from cachecore.ports import ChecksumAlgorithm, ObjectStore
 from cachesim.host.certificates import ServerCertificate, make_certificate
@@ -195,6 +196,13 @@ def test_a_name_with_strange_characters_stays_as_the_url_spells_it(
 def test_a_query_is_sent_as_it_is(node: SourceNode, web: WebServer, uri: str) -> None:
     node.fetch(f"{uri}?version=1%2F2&sig=a%2Bb=")
     assert web.asked[-1].path == f"{PATH}?version=1%2F2&sig=a%2Bb="
+
+
+@pytest.mark.parametrize("name", ["model.zip", "model.TAR.gz", "model.tgz", "model.tar", "repository.git"])
+def test_what_kserve_unpacks_is_left_to_it(node: SourceNode, web: WebServer, name: str) -> None:
+    with pytest.raises(UnsupportedArchive, match="KServe unpacks it"):
+        node.fetch(f"{web.url}/models/{name}")
+    assert web.asked == []
 
 
 @pytest.mark.parametrize("path", ["", "/", "/models/"])

@@ -18,6 +18,7 @@ The tree (adapters translate what they catch into it and chain the cause):
     │       └── LeaseLost       not sent: this process may no longer be the leader, who alone writes
     ├── SourceError             the object store
     │   ├── UnsupportedScheme   no driver for the URI's scheme
+    │   ├── UnsupportedArchive  KServe would unpack it, and a cache can't
     │   ├── SourceNotFound      no bucket, no prefix, or no object under it
     │   ├── AccessDenied        credentials refused, absent or expired
     │   ├── SourceChanged       an object is no longer the version that was listed
@@ -131,6 +132,10 @@ class SourceError(LocalModelError):
 
 class UnsupportedScheme(SourceError):
     reason = "UnsupportedScheme"
+
+
+class UnsupportedArchive(SourceError):
+    reason = "UnsupportedArchive"
 
 
 class SourceNotFound(SourceError):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-import s3fs
+import fsspec
 
 from cacheagent.adapters.s3_checksums import is_composite, parts_of_upload, told_checksum
 from cacheagent.adapters.s3_options import S3Options
@@ -36,7 +36,7 @@ class S3Store:
 
     def __init__(self, credentials: Credentials, environment: Mapping[str, str]) -> None:
         self._options = S3Options(credentials, environment)
-        self._fs = s3fs.S3FileSystem(
+        self._fs = fsspec.get_filesystem_class("s3")(
             asynchronous=True,
             skip_instance_cache=True,
             use_listings_cache=False,

@@ -89,7 +89,7 @@ def _of_code(code: str, subject: str) -> SourceError:
 
 
 def _without_an_answer(error: Exception, subject: str) -> SourceError:
-    """No store has answered anything. fsspec's HTTP driver takes all of that for a file that isn't there."""
+    """No store has answered anything. Some drivers take all of that for a file that isn't there."""
     for cause in _causes(error):
         names = {kind.__name__ for kind in type(cause).__mro__}
         if names & _UNREACHABLE:

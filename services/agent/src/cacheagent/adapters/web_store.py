@@ -24,12 +24,14 @@ from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.trust import trust
 from cacheagent.adapters.web_checksums import file_checksum, told_checksum
 from cacheagent.credential_names import host_of, same_host
-from cachecore.errors import AccessDenied, SourceNotFound, SourceUnavailable
+from cachecore.errors import AccessDenied, SourceNotFound, SourceUnavailable, UnsupportedArchive
 from cachecore.ports import Checksum, Credentials, ObjectInfo
 from cachecore.store.digest import PART_BYTES
 
 Objects: TypeAlias = list[ObjectInfo]
 
+# What KServe's storage-initializer unpacks or clones: a pod that mounted it as it is would not find its model.
+UNPACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".git")
 PIECE_BYTES = 256 * 1024
 
 # How HTTP writes a date: what pins a file that has no strong ETag, for want of better.
@@ -113,6 +115,10 @@ def _file_name(uri: str) -> str:
     name = urllib.parse.urlsplit(uri).path.rpartition("/")[2]
     if not name:
         raise SourceNotFound(f"{uri} names no file: the web has no folders")
+    if name.lower().endswith(UNPACKED):
+        raise UnsupportedArchive(
+            f"{uri}: KServe unpacks it, a cache holds files as they are; put the unpacked files into an object store"
+        )
     return name
 
 
