@@ -61,17 +61,19 @@ class Bench:
         self._timeout_seconds: float = flags.timeout
         self._directory = directory
         self._data = directory / "data"
+        # By folder: workloads share them.
+        self._checksums: dict[str, dict[str, str]] = {}
         self._digests: dict[str, str] = {}
 
     def run(self, workload: Workload, clients: Sequence[str]) -> list[Sample]:
         """All rounds of one workload."""
         say(f"{workload.name}: making {workload.size_bytes / 1e9:.2f} GB")
-        make_files(workload, self._data)
-        if workload.folder not in self._digests:
+        if workload.folder not in self._checksums:
+            self._checksums[workload.folder] = make_files(workload, self._data)
             self._digests[workload.folder] = source_digest(workload, self._data)
         samples = []
         scratch = self._directory / "server"
-        with serving(self._data, scratch, workload.behaviour) as endpoint:
+        with serving(self._data, scratch, workload.behaviour, self._checksums[workload.folder]) as endpoint:
             job = Job(
                 endpoint=endpoint,
                 workload=workload,

@@ -8,8 +8,9 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -59,12 +60,19 @@ def write_listing(data: Path, listings: Path) -> None:
 
 
 @contextlib.contextmanager
-def serving(data: Path, scratch: Path, behaviour: Behaviour = Behaviour()) -> Iterator[str]:
-    """The endpoint, while it runs. Raises `NoServer`."""
+def serving(
+    data: Path, scratch: Path, behaviour: Behaviour = Behaviour(), checksums: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """The endpoint, while it runs. Who asks is told the CRC64NVME of an object, in base64, as by S3.
+
+    Raises `NoServer`.
+    """
     program, module = find_nginx()
     scratch.mkdir(parents=True, exist_ok=True)
     listings = scratch / "listings"
     write_listing(data, listings)
+    told = "".join(f'"/.object/{path}" "{checksum}";\n' for path, checksum in sorted(checksums.items()))
+    (scratch / "checksums").write_text(told)
     shutil.copy(_SCRIPT, scratch)
     with reserve_port() as reserved:
         port = int(reserved.getsockname()[1])
@@ -116,6 +124,10 @@ http {{
   open_file_cache max=10000 inactive=600s;
   default_type application/octet-stream;
   split_clients $request_id $refused {{ {share}* ""; }}
+  map_hash_max_size 262144; map_hash_bucket_size 512;
+  map $uri $known {{ default ""; include {scratch}/checksums; }}
+  map "$http_x_amz_checksum_mode $http_range" $checksum {{ "ENABLED " $known; default ""; }}
+  map $checksum $checksum_type {{ "" ""; default FULL_OBJECT; }}
   server {{
     listen {ADDRESS}:{port} backlog=1024;
     set $listings "{listings}";
@@ -130,7 +142,13 @@ http {{
       return 404;
     }}
     location = /.list {{ internal; js_content s3.list; }}
-    location /.object/ {{ internal; alias {data}/; add_header x-amz-request-id 1 always; }}
+    location /.object/ {{
+      internal;
+      alias {data}/;
+      add_header x-amz-request-id 1 always;
+      add_header x-amz-checksum-crc64nvme $checksum;
+      add_header x-amz-checksum-type $checksum_type;
+    }}
   }}
 }}
 """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from awscrt.checksums import crc64nvme
 
 from downloadbench.server import Behaviour
 
@@ -33,11 +35,12 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
 def workloads(scale: float = 1.0) -> dict[str, Workload]:
     """All, by name; `scale` makes big files smaller and many files fewer."""
-    big = [(f"model-{number:05}-of-00004.safetensors", max(int(_GIB * scale), 1)) for number in range(1, 5)]
-    few = [(f"config-{number:02}.json", 2_000 + 997 * number) for number in range(20)]
+    big = [(f"model-{number:05}-of-00004.safetensors", _uneven(_GIB * scale)) for number in range(1, 5)]
+    few = [(f"config-{number:02}.json", _uneven(2_000 + 997 * number)) for number in range(20)]
     mix = (*big, *few)
-    huge = (("model.gguf", max(int(20 * _GIB * scale), 1)),)
-    small = tuple((f"part-{number // 500:02}/{number:05}.bin", 16_384) for number in range(max(int(5000 * scale), 1)))
+    huge = (("model.gguf", _uneven(20 * _GIB * scale)),)
+    many = range(max(int(5000 * scale), 1))
+    small = tuple((f"part-{number // 500:02}/{number:05}.bin", _uneven(16_384)) for number in many)
     return {
         one.name: one
         for one in (
@@ -50,19 +53,29 @@ def workloads(scale: float = 1.0) -> dict[str, Workload]:
     }
 
 
-def make_files(workload: Workload, data: Path) -> None:
-    """The files below `data`, unless they are there; the same random bytes, elsewhere in each."""
+def _uneven(size_bytes: float) -> int:
+    """A size whose hexadecimal form ends in a letter: nginx' etag ends with it, and one that ended in decimal digits
+    would look like S3's of an upload in that many parts.
+    """
+    return int(size_bytes) | 0xA
+
+
+def make_files(workload: Workload, data: Path) -> dict[str, str]:
+    """The files below `data`, the same random bytes but elsewhere in each, and the CRC64NVME of each in base64."""
     longest = max(size for _, size in workload.files)
     block = memoryview(random.Random(workload.folder).randbytes(min(_BLOCK_BYTES, longest + len(workload.files))))
+    checksums = {}
     for number, (path, size_bytes) in enumerate(workload.files):
         file = data / workload.folder / path
-        if file.exists() and file.stat().st_size == size_bytes:
-            continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("wb") as output:
+        checksum = 0
+        with file.open("wb", buffering=0) as output:
             for piece in _pieces(block, number, size_bytes):
                 output.write(piece)
+                checksum = crc64nvme(piece, checksum)
+        checksums[f"{workload.folder}/{path}"] = base64.b64encode(checksum.to_bytes(8, "big")).decode()
     os.sync()
+    return checksums
 
 
 def _pieces(block: memoryview, start: int, size_bytes: int) -> Iterator[memoryview]:
