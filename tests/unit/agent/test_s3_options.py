@@ -30,14 +30,6 @@ def test_a_session_token_of_the_environment_does_not_join_a_secrets_keys() -> No
     assert (arguments["key"], arguments["token"]) == ("id", None)
 
 
-def test_a_server_that_a_model_names_is_not_sent_the_agents_own() -> None:
-    ours = {"AWS_ACCESS_KEY_ID": "ours", "AWS_SECRET_ACCESS_KEY": "ours", "AWS_SESSION_TOKEN": "ours"}
-    arguments = options({"AWS_ENDPOINT_URL": "https://elsewhere"}, ours).arguments()
-    assert arguments["anon"] is True
-    assert "ours" not in str(arguments)
-    assert options({}, {**ours, "AWS_ENDPOINT_URL": "https://here"}).arguments()["key"] == "ours"
-
-
 @pytest.mark.parametrize("values, anonymous", [({}, True), (KEYS, False), ({"awsAnonymousCredential": "1"}, True)])
 def test_who_has_keys_of_his_own_is_not_anonymous_by_the_environment(values: dict[str, str], anonymous: bool) -> None:
     assert options(values, {"awsAnonymousCredential": "true"}).arguments().get("anon", False) is anonymous

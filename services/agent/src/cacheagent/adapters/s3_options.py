@@ -50,10 +50,8 @@ class S3Options:
         # Keys belong together: a session token of the agent's own must not join the keys of a secret.
         has_keys = bool(self._credentials.get("AWS_ACCESS_KEY_ID"))
         own = self._credentials if has_keys else Credentials(tuple(self._environment.items()))
-        # Nor may whoever names a server of his have the agent's own sent there.
-        elsewhere = bool(self._credentials.get("AWS_ENDPOINT_URL"))
         if _enabled(self._credentials.get("awsAnonymousCredential")) or (
-            not has_keys and (elsewhere or self._is_enabled("awsAnonymousCredential"))
+            not has_keys and self._is_enabled("awsAnonymousCredential")
         ):
             arguments["anon"] = True
         elif own.get("AWS_ACCESS_KEY_ID"):
