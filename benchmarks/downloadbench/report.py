@@ -52,6 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     client: str
     workload: str
     rounds: int
+    work_seconds: Spread
     gigabytes_per_second: Spread
     work_gigabytes_per_second: Spread
     durable_gigabytes_per_second: Spread
@@ -114,6 +115,7 @@ def _summary(good: list[Sample]) -> Summary:
         client=good[0].client,
         workload=good[0].workload,
         rounds=len(good),
+        work_seconds=_spread([one.work_seconds for one in good]),
         gigabytes_per_second=speed(lambda one: one.seconds),
         work_gigabytes_per_second=speed(lambda one: one.work_seconds),
         durable_gigabytes_per_second=speed(lambda one: one.durable_seconds),
@@ -162,7 +164,7 @@ def _unique(names: Iterator[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-_COLUMNS = "{:<15}{:>21}{:>9}{:>9}{:>10}{:>10}{:>9}  {}"
+_COLUMNS = "{:<15} {:>8} {:>22} {:>8} {:>8} {:>9} {:>10} {:>8}  {}"
 
 
 def lines_of(result: Result) -> Iterator[str]:
@@ -170,7 +172,9 @@ def lines_of(result: Result) -> Iterator[str]:
     for workload in _unique(sample.workload for sample in result.samples):
         samples = [one for one in result.samples if one.workload == workload]
         yield f"{workload}: {samples[0].size_bytes / 1e9:.2f} GB, rounds: {max(one.round for one in samples) + 1}"
-        yield _COLUMNS.format("", "GB/s (min med max)", "to exit", "durable", "CPU s/GB", "with start", "peak MB", "")
+        yield _COLUMNS.format(
+            "", "seconds", "GB/s (min med max)", "to exit", "durable", "CPU s/GB", "with start", "peak MB", ""
+        )
         for found in result.summaries:
             if found.workload == workload:
                 yield _line(found)
@@ -184,17 +188,24 @@ def lines_of(result: Result) -> Iterator[str]:
 
 def _line(found: Summary) -> str:
     work = found.work_gigabytes_per_second
+    speeds = "  ".join(_number(speed) for speed in (work.low, work.median, work.high))
     verified = {None: "", True: "verified", False: "NOT what the server has"}[found.verified]
     return _COLUMNS.format(
         found.client,
-        f"{work.low:.2f}  {work.median:.2f}  {work.high:.2f}",
-        f"{found.gigabytes_per_second.median:.2f}",
-        f"{found.durable_gigabytes_per_second.median:.2f}",
-        f"{found.work_cpu_seconds_per_gigabyte.median:.2f}",
-        f"{found.cpu_seconds_per_gigabyte.median:.2f}",
+        _number(found.work_seconds.median),
+        speeds,
+        _number(found.gigabytes_per_second.median),
+        _number(found.durable_gigabytes_per_second.median),
+        _number(found.work_cpu_seconds_per_gigabyte.median),
+        _number(found.cpu_seconds_per_gigabyte.median),
         f"{found.peak_rss_bytes / 1e6:.0f}",
         verified,
     ).rstrip()
+
+
+def _number(value: float) -> str:
+    """Three digits that count, or two places: many small files are few bytes."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def _ratio_line(ratio: Ratio) -> str:

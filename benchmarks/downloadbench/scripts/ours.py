@@ -44,7 +44,7 @@ async def fetch(uri: str, root: str) -> str:
 
 def main(uri: str, root: str) -> None:
     # An agent that reads S3 has imported its driver long ago.
-    import cacheagent.adapters.s3_store  # noqa: F401
+    import s3fs  # noqa: F401
 
     watch = Stopwatch()
     asyncio.run(fetch(uri, root))
