@@ -48,12 +48,15 @@ class Connections:
         self._hold_until_seconds = 0.0
         self._halved_at_seconds = -WINDOW_SECONDS
         self._began_seconds = runtime.monotonic()
+        self._left_seconds = self._began_seconds
         self._moved_bytes = 0
         self._moved_parts = 0
 
     async def enter(self, rank: Callable[[], Rank]) -> None:
         """Wait until a part may move. `rank` is asked each time that there is room: it may change meanwhile."""
         if self._active < self.limit and not self._waiters:
+            if not self._active and self._runtime.monotonic() - self._left_seconds >= WINDOW_SECONDS:
+                self._begin_again()
             self._active += 1
             return
         waiter = _Waiter(rank, self._runtime.signal())
@@ -71,6 +74,7 @@ class Connections:
     def leave(self, moved_bytes: int = 0) -> None:
         """The part has moved, or failed to (then it brought nothing)."""
         self._active -= 1
+        self._left_seconds = self._runtime.monotonic()
         self._moved_bytes += moved_bytes
         self._moved_parts += 1
         self._judge()
@@ -107,6 +111,11 @@ class Connections:
         else:
             self._trial = None
             self._go_to(self.limit)
+
+    def _begin_again(self) -> None:
+        """Nothing has moved for a while, which says nothing about a level; a trial is left without a verdict."""
+        trial, self._trial = self._trial, None
+        self._go_to(trial.limit if trial is not None else self.limit)
 
     def _go_to(self, limit: int) -> None:
         """Another level, or the same, and a new window to judge it by."""

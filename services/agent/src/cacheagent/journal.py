@@ -52,7 +52,9 @@ class Journal:
             content = await self._disk.read(self._path)
         except PathMissing:
             return []
-        lines = [line for line in content.split(b"\n") if line]
+        # A file system may have made a file longer, and lost what was written there: zeros behind a line that counts.
+        stripped = (line.rstrip(b"\0") for line in content.split(b"\n"))
+        lines = [line for line in stripped if line]
         parts = [part for part in map(_decode, lines) if part is not None]
         if len(parts) < len(lines):
             logger.warning("%d lines of the journal can't be read", len(lines) - len(parts), extra={"path": self._path})
