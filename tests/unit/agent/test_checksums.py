@@ -82,7 +82,7 @@ def test_a_part_has_the_checksum_that_helps(
 def check(expected: Checksum, content: bytes, moved: list[tuple[Part, MovedPart]]) -> None:
     source = ObjectInfo(path="a", location="s3://models/a", size_bytes=10_000)
     disk = FakeDisk()
-    disk.files["a"] = content
+    disk.add_file("a", content)
     VirtualRuntime().run(check_object(disk, source, "a", expected, moved))
 
 
