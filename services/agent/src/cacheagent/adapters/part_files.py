@@ -133,8 +133,12 @@ class Buffers:
             self._drop_idle()
 
     def _size_bytes(self, users: int) -> int:
-        share_bytes = self._budget_bytes // max(users, 1) // BUFFER_BYTES_MIN * BUFFER_BYTES_MIN
-        return min(max(share_bytes, BUFFER_BYTES_MIN), BUFFER_BYTES_MAX)
+        """A power of two, so that one user more or less seldom asks for another size."""
+        share_bytes = self._budget_bytes // max(users, 1)
+        size_bytes = BUFFER_BYTES_MAX
+        while size_bytes > max(share_bytes, BUFFER_BYTES_MIN):
+            size_bytes //= 2
+        return size_bytes
 
     def _take(self, size_bytes: int) -> mmap.mmap:
         with self._free:
