@@ -171,6 +171,14 @@ def test_what_is_recorded_is_not_fetched_again(download: Download) -> None:
     assert download.mover.bytes_moved == 35
 
 
+def test_a_change_before_anything_is_taken_over_costs_nothing_that_was_recorded(download: Download) -> None:
+    download.kill_after(0.1)
+    download.source.faults.fail("checksum", SourceChanged("at the first question"))
+    download.run()
+    assert download.published == download.expected
+    assert download.mover.bytes_moved == 35
+
+
 def test_a_part_that_rotted_meanwhile_is_fetched_again(download: Download) -> None:
     download.kill_after(0.1)
     download.disk.flip_bit(f"{layout.staging_files_path(KEY)}/a.bin")

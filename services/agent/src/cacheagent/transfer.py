@@ -115,8 +115,8 @@ class Transfer:
             listing = await self._list_again()
             if listing.size_bytes > reserved_bytes:
                 raise SourceChanged(f"{self._request.uri} grew while it was read; it starts over with more room")
-            # What this run has moved already; parts of the changed object match nothing.
-            recorded = assembly.finished()
+            # What this run has moved already, after what it had not come to; parts of the changed object match nothing.
+            recorded = [*recorded, *assembly.finished()]
         raise AssertionError("the last listing returns or raises")
 
     def _assembly(self, listing: Listing) -> Assembly:
