@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +73,6 @@ def make_files(workload: Workload, data: Path) -> dict[str, str]:
                 output.write(piece)
                 checksum = crc64nvme(piece, checksum)
         checksums[f"{workload.folder}/{path}"] = base64.b64encode(checksum.to_bytes(8, "big")).decode()
-    os.sync()
     return checksums
 
 
