@@ -14,7 +14,7 @@ function list(r) {
   const bucket = r.variables.request_uri.split('?')[0].split('/')[1];
   const prefix = r.args['prefix'] || '';
   const delimiter = r.args['delimiter'] || '';
-  const after = r.args['continuation-token'] || r.args['start-after'] || '';
+  const after = r.args['continuation-token'] || r.args['start-after'] || r.args['marker'] || '';
   const most = Math.min(Number(r.args['max-keys'] || 1000), 1000);
   const all = JSON.parse(fs.readFileSync(r.variables.listings + '/' + bucket + '.json'));
   const common = {};
@@ -54,6 +54,8 @@ function list(r) {
     escaped(prefix) + '</Prefix><MaxKeys>' + most + '</MaxKeys><KeyCount>' + count + '</KeyCount><IsTruncated>' +
     truncated + '</IsTruncated>' +
     (truncated ? '<NextContinuationToken>' + escaped(last) + '</NextContinuationToken>' : '') +
+    // Of the first version of listings, which some clients still use.
+    (truncated ? '<NextMarker>' + escaped(last) + '</NextMarker>' : '') +
     objects + '</ListBucketResult>');
 }
 
