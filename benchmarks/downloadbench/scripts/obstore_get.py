@@ -45,8 +45,7 @@ def main(endpoint: str, bucket: str, prefix: str, target: str) -> None:
         options = None if length == size_bytes else {"range": (offset, offset + length)}
         with open(path, "r+b", buffering=0) as file:
             file.seek(offset)
-            for chunk in obstore.get(store, key, options=options).stream(min_chunk_size=CHUNK_BYTES):
-                file.write(chunk)
+            file.writelines(obstore.get(store, key, options=options).stream(min_chunk_size=CHUNK_BYTES))
 
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(move, parts(obstore, store, prefix, target)):
