@@ -99,7 +99,8 @@ async def measure(cluster: LocalCluster, agent: ServiceProcess, model_bytes: int
 
 
 async def run(directory: Path, endpoint: str, model_bytes: int, flags: argparse.Namespace) -> Result:
-    async with LocalCluster(LocalClusterOptions(nodes=1, services=False)) as cluster:
+    # Without a node: its lease would be renewed all the time, and that is not the agent's doing.
+    async with LocalCluster(LocalClusterOptions(nodes=0, services=False)) as cluster:
         with reserve_port() as reserved:
             port = str(reserved.getsockname()[1])
             agent = ServiceProcess(
