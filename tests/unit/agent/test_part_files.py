@@ -85,9 +85,9 @@ def test_a_staging_area_that_was_given_up_is_not_brought_back(disk: PosixDisk, t
     assert list((tmp_path / "folder").iterdir()) == []
 
 
-@pytest.mark.parametrize("users, size", [(1, 8), (12, 8), (13, 4), (24, 4), (32, 2), (1000, 1)])
+@pytest.mark.parametrize("users, size", [(1, 4), (16, 4), (17, 2), (32, 2), (33, 1), (1000, 1)])
 def test_the_more_parts_move_the_smaller_is_each_buffer(users: int, size: int) -> None:
-    with Buffers(96 * 2**20).lend(users) as buffer:
+    with Buffers(64 * 2**20).lend(users) as buffer:
         assert len(buffer) == size * 2**20
 
 

@@ -60,7 +60,7 @@ def make_parser() -> FlagParser:
     )
     parser.add_flag(
         "--transfer-memory",
-        default="96Mi",
+        default="64Mi",
         type=_memory,
         metavar="SIZE",
         help="how much memory the bytes of all parts that move may take",

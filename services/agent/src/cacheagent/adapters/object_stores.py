@@ -21,6 +21,12 @@ DRIVERS = {
     "gs": "gcsfs",
     "abfs": "azure.storage.blob",
 }
+# What is imported when the first model of that scheme comes.
+LOADED = {
+    "s3": ("cacheagent.adapters.s3_store", "s3fs"),
+    "gs": ("cacheagent.adapters.gcs_store", "gcsfs"),
+    "abfs": ("cacheagent.adapters.azure_store",),
+}
 # What needs none.
 OWN = ("file", "hf", "http", "https")
 
@@ -45,10 +51,11 @@ class DriverStores:
         known = (scheme, credentials)
         found = self._open.find(known)
         if found is None:
-            if scheme == "s3" and scheme in available_schemes():
-                # Importing botocore takes half a second, in which the loop would stand still; and memory, for which
-                # only an agent that reads S3 should pay.
-                await asyncio.to_thread(importlib.import_module, "cacheagent.adapters.s3_store")
+            if scheme in available_schemes():
+                # It may take half a second, in which the loop would stand still; and memory, for which only an agent
+                # that reads such a store should pay.
+                for module in LOADED.get(scheme, ()):
+                    await asyncio.to_thread(importlib.import_module, module)
             # Two may have come here at once.
             found = self._open.find(known) or self._open.add(known, self._make(scheme, credentials))
         return found

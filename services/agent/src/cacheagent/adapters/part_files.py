@@ -21,7 +21,8 @@ BLOCK_BYTES = 4096
 # A smaller part costs more in waiting for the device than it would cost in the page cache.
 DIRECT_BYTES_MIN = 2**20
 BUFFER_BYTES_MIN = 2**20
-BUFFER_BYTES_MAX = 8 * 2**20
+# Larger ones bring nothing more, and take the memory of more connections.
+BUFFER_BYTES_MAX = 4 * 2**20
 
 
 class PartFile:

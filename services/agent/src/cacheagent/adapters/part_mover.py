@@ -18,7 +18,7 @@ from cacheagent.checksums import Running, checksum_of, running
 from cachecore.errors import AccessDenied, CorruptTransfer, LocalModelError, SourceError, SourceUnavailable
 from cachecore.ports import Checksum, ChecksumAlgorithm, MovedPart, ObjectStore, Part
 
-MEMORY_BYTES = 96 * 2**20
+MEMORY_BYTES = 64 * 2**20
 
 Opening: TypeAlias = Callable[[Abort], AbstractContextManager[Stream]]
 
