@@ -34,7 +34,7 @@ from cacheagent.adapters.renewed import Headers, RenewedHeaders
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.trust import trust
 from cachecore.errors import AccessDenied, SourceError, SourceNotFound, SourceUnavailable
-from cachecore.ports import Checksum, Credentials, ObjectInfo
+from cachecore.ports import Credentials, ObjectInfo
 
 SCOPE = "https://storage.azure.com/.default"
 # A signature of our own is good for this long, and used for half of it.
@@ -88,9 +88,6 @@ class AzureStore(HttpStore):
         pinned = (("If-Match", f'"{source.etag}"'),) if source.etag else ()
         path = urllib.parse.quote(address.path, safe="/")
         return await self._request(address, f"/{path}", pinned, fresh=fresh)
-
-    async def checksum(self, source: ObjectInfo) -> Checksum | None:
-        return source.checksum
 
     async def close(self) -> None:
         await super().close()

@@ -107,9 +107,6 @@ class GcsStore(HttpStore):
             tls=self._tls,
         )
 
-    async def checksum(self, source: ObjectInfo) -> Checksum | None:
-        return source.checksum
-
     def _url(self, bucket: str, path: str, **parameters: str) -> str:
         if self._payer:
             parameters["userProject"] = self._payer

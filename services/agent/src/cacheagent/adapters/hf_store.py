@@ -96,9 +96,6 @@ class HubStore(HttpStore):
             f"{self._endpoint}/{address.repository}/resolve/{address.revision}/{path}", version_header="x-linked-etag"
         )
 
-    async def checksum(self, source: ObjectInfo) -> Checksum | None:
-        return source.checksum
-
     def _request(self, url: str, version_header: str = "") -> SignedRequest:
         headers = [("Accept-Encoding", "identity")]
         same_host = urllib.parse.urlsplit(url).netloc == urllib.parse.urlsplit(self._endpoint).netloc

@@ -11,7 +11,7 @@ from typing import TypeVar
 from cacheagent.adapters.http_ranges import Abort, HttpRanges
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.threads import in_stoppable_thread
-from cachecore.ports import ObjectInfo, Part
+from cachecore.ports import Checksum, ObjectInfo, Part
 
 THREADS = 8
 
@@ -42,6 +42,10 @@ class HttpStore:
             return bytes(content)
 
         return await self._in_thread(work)
+
+    async def checksum(self, source: ObjectInfo) -> Checksum | None:
+        """What the listing told, unless a store can ask for more."""
+        return source.checksum
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -174,9 +174,13 @@ class _Made:
         self._against: Running | None = None
         if told is not None and (not told.part_bytes or told.part_bytes >= part.length_bytes):
             self._against = self._wanted if told.algorithm is part.algorithm else running(told.algorithm)
+        self._running = [self._digest]
+        for made in (self._wanted, self._against):
+            if made is not None and made not in self._running:
+                self._running.append(made)
 
     def update(self, piece: memoryview) -> None:
-        for made in {id(made): made for made in (self._digest, self._wanted, self._against) if made}.values():
+        for made in self._running:
             made.update(piece)
 
     def result(self) -> MovedPart:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cacheagent.adapters.trust import believing_anyone
 from cachecore.errors import AccessDenied
 from cachecore.ports import Credentials
 
@@ -73,7 +74,7 @@ class S3Options:
     def tls(self) -> ssl.SSLContext:
         """Whom the threads trust: as the driver does. Raises `AccessDenied` when the bundle is none."""
         if not self._verifies:
-            return _believing_anyone()
+            return believing_anyone()
         try:
             return _believing(Path(self._bundle).read_text("utf-8", "ignore") if self._bundle else "")
         except (OSError, ValueError) as error:
@@ -109,14 +110,6 @@ def _believing(pem: str) -> ssl.SSLContext:
     """Those that the bundle vouches for, or the system's certificates when there is none."""
     # Comments name authorities as their countries spell them.
     return ssl.create_default_context(cadata=pem.encode("ascii", "ignore").decode() or None)
-
-
-@functools.lru_cache(maxsize=1)
-def _believing_anyone() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _check_bundle(pem: str) -> None:

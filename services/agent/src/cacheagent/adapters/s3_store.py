@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -16,8 +15,6 @@ from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.source_errors import translate
 from cachecore.errors import CorruptTransfer, SourceChanged, SourceNotFound, SourceUnavailable
 from cachecore.ports import Checksum, Credentials, ObjectInfo
-
-logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 15
 READ_TIMEOUT_SECONDS = 60

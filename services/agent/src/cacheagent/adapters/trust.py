@@ -26,7 +26,7 @@ def trust(credentials: Credentials, environment: Mapping[str, str]) -> ssl.SSLCo
         return credentials.get(name) or environment.get(name, "")
 
     if setting("VERIFY_SSL").strip().lower() in ("0", "false"):
-        return _believing_anyone()
+        return believing_anyone()
     bundle = setting("CA_BUNDLE_PEM") or setting("CA_BUNDLE")
     try:
         if bundle and _PEM_BEGIN not in bundle:
@@ -48,7 +48,8 @@ def _believing(pem: str) -> ssl.SSLContext:
 
 
 @functools.lru_cache(maxsize=1)
-def _believing_anyone() -> ssl.SSLContext:
+def believing_anyone() -> ssl.SSLContext:
+    """For who has turned the verification off."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
