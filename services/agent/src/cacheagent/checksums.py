@@ -6,6 +6,8 @@ of CRCs is Mark Adler's (zlib's crc32_combine), as the AWS Common Runtime has it
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -64,6 +66,15 @@ def checksum_of(algorithm: ChecksumAlgorithm, content: memoryview | bytes) -> st
     made = running(algorithm)
     made.update(content)
     return made.hexdigest()
+
+
+def from_base64(algorithm: ChecksumAlgorithm, text: str, part_bytes: int = 0) -> Checksum | None:
+    """What a store writes in base64; None when it is none."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+    return Checksum(algorithm=algorithm, value=raw.hex(), part_bytes=part_bytes)
 
 
 def algorithm_of_parts(expected: Checksum | None, *, parts: int) -> ChecksumAlgorithm | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import urllib.parse
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
+from cacheagent.checksums import from_base64
 from cachecore.ports import Checksum, ChecksumAlgorithm
+
+MD5_BYTES = 16
 
 
 class Blob(NamedTuple):
@@ -59,8 +60,5 @@ def _is_folder(item: ET.Element) -> bool:
 
 def _md5(text: str) -> Checksum | None:
     """Of the whole blob; an upload in blocks has one only when its client has made it."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        return None
-    return Checksum(algorithm=ChecksumAlgorithm.MD5, value=raw.hex()) if len(raw) == 16 else None
+    found = from_base64(ChecksumAlgorithm.MD5, text)
+    return found if found is not None and len(found.value) == 2 * MD5_BYTES else None

@@ -17,8 +17,6 @@ as of an object that is gone.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import urllib.parse
 from collections.abc import Mapping
@@ -31,6 +29,7 @@ from cacheagent.adapters.http_store import HttpStore
 from cacheagent.adapters.renewed import Headers, RenewedHeaders
 from cacheagent.adapters.signed import SignedRequest
 from cacheagent.adapters.trust import trust
+from cacheagent.checksums import from_base64
 from cachecore.errors import AccessDenied, SourceError, SourceNotFound, SourceUnavailable
 from cachecore.ports import Checksum, ChecksumAlgorithm, Credentials, ObjectInfo
 
@@ -236,10 +235,6 @@ def _info(bucket: str, item: _Object, path: str) -> ObjectInfo:
 
 def _checksum(item: _Object) -> Checksum | None:
     """A composed object has no MD5."""
-    for algorithm, text in ((ChecksumAlgorithm.CRC32C, item.crc32c), (ChecksumAlgorithm.MD5, item.md5_hash)):
-        try:
-            if text:
-                return Checksum(algorithm=algorithm, value=base64.b64decode(text, validate=True).hex())
-        except binascii.Error:
-            continue
-    return None
+    told = ((ChecksumAlgorithm.CRC32C, item.crc32c), (ChecksumAlgorithm.MD5, item.md5_hash))
+    found = (from_base64(algorithm, text) for algorithm, text in told if text)
+    return next((checksum for checksum in found if checksum is not None), None)

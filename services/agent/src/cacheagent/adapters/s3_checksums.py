@@ -7,11 +7,10 @@ of KMS (SSE-KMS) or of the customer (SSE-C).
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 
+from cacheagent.checksums import from_base64
 from cachecore.ports import Checksum, ChecksumAlgorithm
 
 # Strongest first among those that cost next to nothing; the SHAs only where nothing else is there.
@@ -45,7 +44,7 @@ def told_checksum(headers: Mapping[str, str], part_bytes: int = 0) -> Checksum |
             # Of an upload in parts, by a server that doesn't say which kind: moto's is neither.
             continue
         if value and (part_bytes or not composite):
-            return _decoded(algorithm, value, part_bytes if composite else 0)
+            return from_base64(algorithm, value, part_bytes if composite else 0)
     encryption = headers.get("x-amz-server-side-encryption", "")
     customer = headers.get("x-amz-server-side-encryption-customer-algorithm", "")
     if etag is None or encryption not in _MD5_ENCRYPTION or customer:
@@ -71,11 +70,3 @@ def is_composite(headers: Mapping[str, str]) -> bool:
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() else 0
-
-
-def _decoded(algorithm: ChecksumAlgorithm, value: str, part_bytes: int) -> Checksum | None:
-    try:
-        raw = base64.b64decode(value, validate=True)
-    except binascii.Error:
-        return None
-    return Checksum(algorithm=algorithm, value=raw.hex(), part_bytes=part_bytes)

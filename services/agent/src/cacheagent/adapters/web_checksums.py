@@ -6,11 +6,10 @@ of what is sent. Artifact repositories have `X-Checksum-Sha256`.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 
+from cacheagent.checksums import from_base64
 from cachecore.ports import Checksum, ChecksumAlgorithm
 
 # Strongest first.
@@ -44,9 +43,6 @@ def file_checksum(headers: Mapping[str, str]) -> Checksum | None:
 
 def _decoded(name: str, value: str) -> Checksum | None:
     algorithm, length_bytes = _NAMES[name]
-    try:
-        # RFC 9530 writes bytes between colons.
-        raw = base64.b64decode(value.strip().strip(":"), validate=True)
-    except binascii.Error:
-        return None
-    return Checksum(algorithm=algorithm, value=raw.hex()) if len(raw) == length_bytes else None
+    # RFC 9530 writes bytes between colons.
+    found = from_base64(algorithm, value.strip().strip(":"))
+    return found if found is not None and len(found.value) == 2 * length_bytes else None
