@@ -8,7 +8,7 @@ it outlives a crash, and checkers read it directly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import blake3
 import msgspec
@@ -19,6 +19,8 @@ from cachesim.runtime import SimpyRuntime
 
 OPERATION_SECONDS = 0.0002
 CHECKSUM_BYTES_PER_SECOND = 2.0e9
+
+T = TypeVar("T")
 
 
 class File:
@@ -61,7 +63,10 @@ class DiskEvent(msgspec.Struct, frozen=True):
 
 
 class DiskWorld:
-    """The tree itself and its capacity; the observers are called after each change, before its answer."""
+    """The tree itself and its capacity; the observers are called after each change, before its answer.
+
+    The verbs of the port are here, without the time that they take.
+    """
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
@@ -118,9 +123,108 @@ class DiskWorld:
         for observer in self.observers:
             observer(event)
 
+    def usage(self) -> DiskUsage:
+        free = max(0, self.capacity_bytes - self.used_bytes)
+        return DiskUsage(total_bytes=self.capacity_bytes, free_bytes=free, file_system="disk")
+
+    def exists(self, path: str) -> bool:
+        return self.find(path) is not None
+
+    def list_directory(self, path: str) -> list[DirectoryEntry]:
+        node = self.find(path)
+        if not isinstance(node, dict):
+            raise PathMissing(f"{path}: no such directory")
+        return [
+            DirectoryEntry(name=name, is_directory=isinstance(child, dict), size_bytes=_size_of(child))
+            for name, child in sorted(node.items())
+        ]
+
+    def read(self, path: str) -> bytes:
+        node = self.find(path)
+        if not isinstance(node, File) or node.content is None:
+            raise PathMissing(f"{path}: no such file")
+        return node.content
+
+    def write(self, path: str, content: bytes) -> None:
+        old = self.find(path)
+        self.resize(len(content) - (_size_of(old) if old is not None else 0))
+        self.parent(path, make=True)[_names(path)[-1]] = File(content)
+        self.changed("write", path)
+
+    def make_directory(self, path: str) -> None:
+        if self.find(path) is None:
+            self.parent(path, make=True)[_names(path)[-1]] = {}
+            self.changed("make", path)
+
+    def append(self, path: str, content: bytes, *, durable: bool) -> None:
+        old = self.find(path)
+        before = old.content or b"" if isinstance(old, File) else b""
+        self.resize(len(content))
+        self.parent(path, make=True)[_names(path)[-1]] = File(before + content)
+        self.changed("write", path)
+
+    def allocate(self, file: Allocation) -> None:
+        old = self.find(file.path)
+        if isinstance(old, File) and old.size_bytes == file.size_bytes:
+            return
+        self.resize(file.size_bytes - (_size_of(old) if old is not None else 0))
+        self.parent(file.path, make=True)[_names(file.path)[-1]] = File(size_bytes=file.size_bytes)
+        self.changed("allocate", file.path)
+
+    def shrink(self, path: str, size_bytes: int) -> bool:
+        node = self.find(path)
+        if not isinstance(node, File) or node.size_bytes <= size_bytes:
+            return False
+        self.resize(size_bytes - node.size_bytes)
+        node.size_bytes = size_bytes
+        self.changed("shrink", path)
+        return True
+
+    def write_part(self, path: str, offset_bytes: int, length_bytes: int, token: str) -> None:
+        node = self.find(path)
+        if not isinstance(node, File):
+            raise PathMissing(f"{path}: no such file")
+        node.parts[offset_bytes] = (length_bytes, token)
+        self.changed("part", path)
+
+    def checksum(self, path: str, offset_bytes: int, length_bytes: int, algorithm: ChecksumAlgorithm) -> str:
+        node = self.find(path)
+        if not isinstance(node, File):
+            raise PathMissing(f"{path}: no such file")
+        return node.checksum(offset_bytes, length_bytes)
+
+    def warm(self, path: str) -> None:
+        """Nothing: there is no page cache here."""
+
+    def sync_tree(self, path: str) -> None:
+        if self.find(path) is None:
+            raise PathMissing(f"{path}: no such file or directory")
+
+    def rename(self, source: str, target: str) -> None:
+        node = self.find(source)
+        if node is None:
+            raise PathMissing(f"{source}: no such file or directory")
+        replaced = self.find(target)
+        if isinstance(replaced, dict) and replaced:
+            raise PathExists(f"{target}: the directory is not empty")
+        parent = self.parent(target)
+        if isinstance(replaced, File):
+            self.resize(-replaced.size_bytes)
+        del self.parent(source)[_names(source)[-1]]
+        parent[_names(target)[-1]] = node
+        self.changed("rename", source, target)
+
+    def remove_tree(self, path: str) -> None:
+        node = self.find(path)
+        if node is None:
+            return
+        self.resize(-_size_of(node))
+        del self.parent(path)[_names(path)[-1]]
+        self.changed("remove", path)
+
 
 class SimulatedDisk:
-    """The Disk port of one host: each operation takes a moment, in which the host may crash."""
+    """The Disk port of one host: each operation takes a moment, in which the host may crash; then the world does it."""
 
     def __init__(self, runtime: SimpyRuntime, world: DiskWorld) -> None:
         self._runtime = runtime
@@ -132,80 +236,49 @@ class SimulatedDisk:
 
     async def usage(self) -> DiskUsage:
         await self._take_time()
-        capacity = self._world.capacity_bytes
-        free = max(0, capacity - self._world.used_bytes)
-        return DiskUsage(total_bytes=capacity, free_bytes=free, file_system="disk")
+        return self._world.usage()
 
     async def exists(self, path: str) -> bool:
         await self._take_time()
-        return self._world.find(path) is not None
+        return self._world.exists(path)
 
     async def list_directory(self, path: str) -> list[DirectoryEntry]:
         await self._take_time()
-        node = self._world.find(path)
-        if not isinstance(node, dict):
-            raise PathMissing(f"{path}: no such directory")
-        return [
-            DirectoryEntry(name=name, is_directory=isinstance(child, dict), size_bytes=_size_of(child))
-            for name, child in sorted(node.items())
-        ]
+        return self._world.list_directory(path)
 
     async def read(self, path: str) -> bytes:
         await self._take_time()
-        node = self._world.find(path)
-        if not isinstance(node, File) or node.content is None:
-            raise PathMissing(f"{path}: no such file")
-        return node.content
+        return self._world.read(path)
 
     async def write(self, path: str, content: bytes) -> None:
         await self._take_time()
-        old = self._world.find(path)
-        self._world.resize(len(content) - (_size_of(old) if old is not None else 0))
-        self._world.parent(path, make=True)[_names(path)[-1]] = File(content)
-        self._world.changed("write", path)
+        self._world.write(path, content)
 
     async def make_directory(self, path: str) -> None:
         await self._take_time()
-        if self._world.find(path) is None:
-            self._world.parent(path, make=True)[_names(path)[-1]] = {}
-            self._world.changed("make", path)
+        self._world.make_directory(path)
 
     async def append(self, path: str, content: bytes, *, durable: bool) -> None:
         await self._take_time()
-        old = self._world.find(path)
-        before = old.content or b"" if isinstance(old, File) else b""
-        self._world.resize(len(content))
-        self._world.parent(path, make=True)[_names(path)[-1]] = File(before + content)
-        self._world.changed("write", path)
+        self._world.append(path, content, durable=durable)
 
     async def allocate(self, files: Sequence[Allocation]) -> None:
         await self._take_time()
         for file in files:
-            old = self._world.find(file.path)
-            if isinstance(old, File) and old.size_bytes == file.size_bytes:
-                continue
-            self._world.resize(file.size_bytes - (_size_of(old) if old is not None else 0))
-            self._world.parent(file.path, make=True)[_names(file.path)[-1]] = File(size_bytes=file.size_bytes)
-            self._world.changed("allocate", file.path)
+            self._world.allocate(file)
 
     async def shrink(self, path: str, size_bytes: int) -> bool:
         await self._take_time()
-        node = self._world.find(path)
-        if not isinstance(node, File) or node.size_bytes <= size_bytes:
-            return False
-        self._world.resize(size_bytes - node.size_bytes)
-        node.size_bytes = size_bytes
-        self._world.changed("shrink", path)
-        return True
+        return self._world.shrink(path, size_bytes)
 
     async def write_part(self, path: str, offset_bytes: int, length_bytes: int, token: str) -> None:
-        """What a PartMover of the flow fidelity writes."""
+        """A part whose bytes a token stands for."""
+        await self.receive(path, lambda: self._world.write_part(path, offset_bytes, length_bytes, token))
+
+    async def receive(self, path: str, put: Callable[[], T]) -> T:
+        """Write what a PartMover has for `path`: `put` does it."""
         await self._take_time()
-        node = self._world.find(path)
-        if not isinstance(node, File):
-            raise PathMissing(f"{path}: no such file")
-        node.parts[offset_bytes] = (length_bytes, token)
-        self._world.changed("part", path)
+        return put()
 
     async def checksum(
         self,
@@ -215,42 +288,23 @@ class SimulatedDisk:
         algorithm: ChecksumAlgorithm = ChecksumAlgorithm.BLAKE3,
     ) -> str:
         await self._runtime.sleep(OPERATION_SECONDS + length_bytes / CHECKSUM_BYTES_PER_SECOND)
-        node = self._world.find(path)
-        if not isinstance(node, File):
-            raise PathMissing(f"{path}: no such file")
-        return node.checksum(offset_bytes, length_bytes)
+        return self._world.checksum(path, offset_bytes, length_bytes, algorithm)
 
     async def warm(self, path: str) -> None:
         await self._take_time()
+        self._world.warm(path)
 
     async def sync_tree(self, path: str) -> None:
         await self._take_time()
-        if self._world.find(path) is None:
-            raise PathMissing(f"{path}: no such file or directory")
+        self._world.sync_tree(path)
 
     async def rename(self, source: str, target: str) -> None:
         await self._take_time()
-        node = self._world.find(source)
-        if node is None:
-            raise PathMissing(f"{source}: no such file or directory")
-        replaced = self._world.find(target)
-        if isinstance(replaced, dict) and replaced:
-            raise PathExists(f"{target}: the directory is not empty")
-        parent = self._world.parent(target)
-        if isinstance(replaced, File):
-            self._world.resize(-replaced.size_bytes)
-        del self._world.parent(source)[_names(source)[-1]]
-        parent[_names(target)[-1]] = node
-        self._world.changed("rename", source, target)
+        self._world.rename(source, target)
 
     async def remove_tree(self, path: str) -> None:
         await self._take_time()
-        node = self._world.find(path)
-        if node is None:
-            return
-        self._world.resize(-_size_of(node))
-        del self._world.parent(path)[_names(path)[-1]]
-        self._world.changed("remove", path)
+        self._world.remove_tree(path)
 
     async def _take_time(self) -> None:
         await self._runtime.sleep(OPERATION_SECONDS)

@@ -1,28 +1,45 @@
-"""S3 in the simulated world: what it lists, and how long its bytes travel."""
+"""S3 in the simulated world: what it lists, and how long its bytes travel.
+
+The adapters let the time of each verb pass, in which the host may crash; then the world does what was asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import blake3
-import msgspec
 
 from cachecore.errors import SourceNotFound, UnsupportedScheme
 from cachecore.ports import Checksum, Credentials, MovedPart, ObjectInfo, ObjectStore, Part
-from cachesim.disk import SimulatedDisk
+from cachesim.disk import DiskWorld, SimulatedDisk
 from cachesim.network import Link, Network
 from cachesim.runtime import SimpyRuntime
 
 
-class SourceWorld(msgspec.Struct, kw_only=True):
+class OpenedSource(Protocol):
+    """A store that somebody has opened. Its verbs take no time here: that is what the adapters below are for."""
+
+    def list(self, uri: str) -> Sequence[ObjectInfo]: ...
+
+    def read(self, source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes: ...
+
+    def checksum(self, source: ObjectInfo) -> Checksum | None: ...
+
+    def deliver(self, part: Part, disk: DiskWorld) -> MovedPart:
+        """Write a part, whose bytes have come, into its file."""
+        ...
+
+
+class SourceWorld:
     """Every object there is, by model URI; and the counters of what was served."""
 
-    link: Link
-    latency_seconds: float
-    objects: dict[str, tuple[ObjectInfo, ...]] = {}
-    requests: int = 0
-    bytes_served: int = 0
+    def __init__(self, *, link: Link, latency_seconds: float) -> None:
+        self.link = link
+        self.latency_seconds = latency_seconds
+        self.objects: dict[str, tuple[ObjectInfo, ...]] = {}
+        self.requests = 0
+        self.bytes_served = 0
 
     def add_model(self, uri: str, sizes_bytes: dict[str, int]) -> None:
         """`sizes_bytes`: path of each file below the URI -> its size."""
@@ -36,6 +53,34 @@ class SourceWorld(msgspec.Struct, kw_only=True):
             for path, size in sorted(sizes_bytes.items())
         )
 
+    def open(self, uri: str, credentials: Credentials) -> OpenedSource:
+        return TokenSource(self.objects)
+
+
+class TokenSource:
+    """What the flow fidelity reads: a token stands for the bytes of each part."""
+
+    def __init__(self, objects: Mapping[str, Sequence[ObjectInfo]]) -> None:
+        self._objects = objects
+
+    def list(self, uri: str) -> Sequence[ObjectInfo]:
+        objects = self._objects.get(uri.rstrip("/"))
+        if not objects:
+            raise SourceNotFound(f"{uri}: no object is there")
+        return objects
+
+    def read(self, source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes:
+        """There are none: a coroutine that asks for bytes is not wired right."""
+        raise NotImplementedError("in the flow fidelity only a PartMover reads")
+
+    def checksum(self, source: ObjectInfo) -> Checksum | None:
+        return None
+
+    def deliver(self, part: Part, disk: DiskWorld) -> MovedPart:
+        token = part_token(part.source, part.offset_bytes, part.length_bytes)
+        disk.write_part(part.path, part.offset_bytes, part.length_bytes, token)
+        return MovedPart(digest=token)
+
 
 def part_token(source: ObjectInfo, offset_bytes: int, length_bytes: int) -> str:
     """What stands for the bytes of one part of one version of an object: the same bytes, the same token."""
@@ -45,24 +90,21 @@ def part_token(source: ObjectInfo, offset_bytes: int, length_bytes: int) -> str:
 class SimulatedStore:
     """The ObjectStore port of one host."""
 
-    def __init__(self, runtime: SimpyRuntime, world: SourceWorld) -> None:
+    def __init__(self, runtime: SimpyRuntime, world: SourceWorld, opened: OpenedSource) -> None:
         self._runtime = runtime
         self._world = world
+        self.opened = opened
 
     async def list(self, uri: str) -> list[ObjectInfo]:
         await self._runtime.sleep(self._world.latency_seconds)
         self._world.requests += 1
-        objects = self._world.objects.get(uri.rstrip("/"))
-        if not objects:
-            raise SourceNotFound(f"{uri}: no object is there")
-        return list(objects)
+        return [*self.opened.list(uri)]
 
     async def read(self, source: ObjectInfo, offset_bytes: int, length_bytes: int) -> bytes:
-        """The flow fidelity has no bytes: a coroutine that asks for them is not wired right."""
-        raise NotImplementedError("in the flow fidelity only a PartMover reads")
+        return self.opened.read(source, offset_bytes, length_bytes)
 
     async def checksum(self, source: ObjectInfo) -> Checksum | None:
-        return None
+        return self.opened.checksum(source)
 
 
 class SimulatedStores:
@@ -76,7 +118,7 @@ class SimulatedStores:
         scheme = uri.partition("://")[0]
         if scheme != "s3":
             raise UnsupportedScheme(f"{scheme} has no driver: use one of s3")
-        return SimulatedStore(self._runtime, self._world)
+        return SimulatedStore(self._runtime, self._world, self._world.open(uri, credentials))
 
 
 class PartObserver(Protocol):
@@ -109,9 +151,11 @@ class FlowMover:
         self._observer = observer
 
     async def move(self, store: ObjectStore, parts: Sequence[Part]) -> list[MovedPart]:
-        return [MovedPart(digest=await self._move(part)) for part in parts]
+        if not isinstance(store, SimulatedStore):
+            raise TypeError(f"{type(store).__name__} is no store of the simulator")
+        return [await self._move(store.opened, part) for part in parts]
 
-    async def _move(self, part: Part) -> str:
+    async def _move(self, opened: OpenedSource, part: Part) -> MovedPart:
         if self._observer is not None:
             self._observer.part_started(self._node, part.path, part.offset_bytes)
         try:
@@ -122,6 +166,4 @@ class FlowMover:
             if self._observer is not None:
                 self._observer.part_ended(self._node, part.path, part.offset_bytes)
         self._world.bytes_served += part.length_bytes
-        token = part_token(part.source, part.offset_bytes, part.length_bytes)
-        await self._disk.write_part(part.path, part.offset_bytes, part.length_bytes, token)
-        return token
+        return await self._disk.receive(part.path, lambda: opened.deliver(part, self._disk.world))
