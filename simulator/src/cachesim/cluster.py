@@ -30,7 +30,7 @@ from cachesim.node import Node, NodeLifecycle
 from cachesim.runtime import SimpyRuntime
 from cachesim.scheduler import Scheduler
 from cachesim.simulation.admission import InProcessAdmission
-from cachesim.simulation.checkers import Checkers
+from cachesim.simulation.checkers import Checkers, Violation
 from cachesim.simulation.containers import SimulatedContainers
 from cachesim.simulation.event_log import EventLog
 from cachesim.simulation.manifests import cache_object, group_object, namespace_object, webhook_configurations
@@ -80,6 +80,7 @@ class SimulatedCluster:
             high_watermark=scenario.group.high_watermark,
         )
         self.checkers = Checkers(self.world)
+        self.checkers.observers.append(self._violation_found)
         self.server.store.listen(self._api_changed)
         self.network = Network(self.runtime)
         self.hosts: dict[str, SimulatedHost] = {}
@@ -134,6 +135,7 @@ class SimulatedCluster:
         )
         node = Node(runtime, self._client(runtime, name), name, containers)
         runtime.spawn(node.run(), name=f"node {name}")
+        self._note_host(name, "node started")
         self.start_agent(name)
 
     def start_agent(self, name: str) -> None:
@@ -155,14 +157,19 @@ class SimulatedCluster:
             AgentOptions(node_name=name, transfer=TransferLimits(part_bytes=PART_BYTES)),
         )
         runtime.spawn(agent.run(), name=f"agent {name}")
+        self._note_host(name, "agent started")
 
     def crash_agent(self, name: str) -> None:
         runtime = self.hosts[name].agent_runtime
         if runtime is not None:
+            if not runtime.crashed:
+                self._note_host(name, "agent stopped")
             runtime.crash()
 
     def crash_manager(self) -> None:
         if self.manager_runtime is not None:
+            if not self.manager_runtime.crashed:
+                self._note_host("", f"manager-{self._managers} stopped")
             self.manager_runtime.crash()
 
     def wipe_disk(self, name: str) -> None:
@@ -173,6 +180,8 @@ class SimulatedCluster:
         self.crash_agent(name)
         runtime = self.hosts[name].node_runtime
         if runtime is not None:
+            if not runtime.crashed:
+                self._note_host(name, "node stopped")
             runtime.crash()
 
     def start_manager(self) -> None:
@@ -182,6 +191,7 @@ class SimulatedCluster:
         options = ManagerOptions(leader_election=True, identity=f"manager-{self._managers}")
         manager = Manager(runtime, self._client(runtime, "manager"), options)
         runtime.spawn(manager.run(), name="manager")
+        self._note_host("", f"{options.identity} started")
 
     async def create(self, body: dict[str, Any]) -> None:
         """Create any object from its JSON, as an administrator would."""
@@ -239,14 +249,21 @@ class SimulatedCluster:
         metadata = change.item["metadata"]
         words = f"{change.type} {change.resource_type.plural} {metadata.get('namespace', '')}/{metadata['name']}"
         content = msgspec.json.encode(change.item, order="deterministic").decode()
-        self.log.add(self.environment.now, "api", f"{words} {content}")
+        self.log.add(self.environment.now, "api", f"{words} {content}", subject=change)
         self.checkers.api_changed(change)
 
     def _disk_changed(self, node: str, event: DiskEvent) -> None:
-        self.log.add(self.environment.now, "disk", f"{node} {event.verb} {event.path} {event.target}")
+        words = f"{node} {event.verb} {event.path} {event.target}"
+        self.log.add(self.environment.now, "disk", words, subject=event, node=node)
         if event.verb == "rename" and published_key(event.path) and not published_key(event.target):
             self.evictions += 1
         self.checkers.disk_changed(node, event)
+
+    def _violation_found(self, violation: Violation) -> None:
+        self.log.note(violation.time, "violation", f"{violation.invariant}: {violation.message}")
+
+    def _note_host(self, name: str, words: str) -> None:
+        self.log.note(self.environment.now, "host", words, node=name)
 
     def _violated(self, invariant: str, message: str) -> None:
         self.checkers.fail(invariant, message)

@@ -16,6 +16,7 @@ Each check reads the world, and costs in proportion to what the event touched.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -58,12 +59,16 @@ class Checkers:
         self._moving: dict[tuple[str, str, int], None] = {}
         self._generations: dict[str, int] = {}
         self.violations: list[Violation] = []
+        self.observers: list[Callable[[Violation], None]] = []
         self.checks = 0
 
     def fail(self, invariant: str, message: str) -> None:
         if (invariant, message) not in self._seen:
             self._seen[invariant, message] = None
-            self.violations.append(Violation(invariant=invariant, time=self._world.now(), message=message))
+            violation = Violation(invariant=invariant, time=self._world.now(), message=message)
+            self.violations.append(violation)
+            for observer in self.observers:
+                observer(violation)
 
     # Events of a disk.
 

@@ -1,26 +1,71 @@
-"""What happened in a simulated world, in order: hashed as it comes, the last lines kept for a person to read."""
+"""What happened in a simulated world, in order: hashed as it comes, the last events kept for a person to read.
+
+An event costs a hash and a small struct. Words are made of it only when somebody asks, or watches.
+"""
 
 from __future__ import annotations
 
 import collections
 import hashlib
+from collections.abc import Callable
 
-KEPT_LINES = 40
+import msgspec
+
+from cachesim.apiserver.store import Change
+from cachesim.disk import DiskEvent
+
+# Most events are renewals of leases, which no person wants to read: more are kept than are shown.
+KEPT_EVENTS = 600
+SHOWN_LINES = 40
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event. `kind` is api, disk, host, fault, heal or violation; `node` is where, or "" for the cluster."""
+
+    seconds: float
+    kind: str
+    subject: Change | DiskEvent | str
+    node: str = ""
+
+
+def plain_words(event: Event) -> str:
+    """An event without any knowledge of what it means."""
+    subject = event.subject
+    if isinstance(subject, Change):
+        metadata = subject.item["metadata"]
+        return f"{subject.type} {subject.resource_type.plural} {metadata.get('namespace', '')}/{metadata['name']}"
+    if isinstance(subject, DiskEvent):
+        return " ".join(word for word in (event.node, subject.verb, subject.path, subject.target) if word)
+    return subject
 
 
 class EventLog:
-    """Each event is one line: virtual time, what kind, and words. The same seed gives the same hash."""
+    """Each event is one line: virtual time, what kind, and words. The same seed gives the same hash.
 
-    def __init__(self) -> None:
+    `describe` makes words of the events that are kept; "" leaves an event out. Observers are told of each event.
+    """
+
+    def __init__(self, describe: Callable[[Event], str] = plain_words) -> None:
         self._hash = hashlib.sha256()
-        self._last: collections.deque[str] = collections.deque(maxlen=KEPT_LINES)
+        self._describe = describe
+        self._last: collections.deque[Event] = collections.deque(maxlen=KEPT_EVENTS)
+        self.observers: list[Callable[[Event], None]] = []
         self.events = 0
 
-    def add(self, seconds: float, kind: str, words: str) -> None:
-        line = f"{seconds:.6f} {kind} {words}"
-        self._hash.update(line.encode() + b"\n")
-        self._last.append(line)
+    def add(
+        self, seconds: float, kind: str, words: str, *, subject: Change | DiskEvent | None = None, node: str = ""
+    ) -> None:
+        """An event of the world: `words` are what is hashed; `subject` is what happened, when it is more than words.
+
+        A fault is told as kind `fault`, and its end as kind `heal` with the same words.
+        """
+        self._hash.update(f"{seconds:.6f} {kind} {words}\n".encode())
         self.events += 1
+        self._keep(Event(seconds, kind, words if subject is None else subject, node))
+
+    def note(self, seconds: float, kind: str, words: str, *, node: str = "") -> None:
+        """What is told to people alone: it is not hashed, so that a run with checkers has the hash of one without."""
+        self._keep(Event(seconds, kind, words, node))
 
     @property
     def hash(self) -> str:
@@ -28,4 +73,11 @@ class EventLog:
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        return tuple(self._last)
+        """The last events in words."""
+        lines = [f"{event.seconds:.3f} {words}" for event in self._last if (words := self._describe(event))]
+        return tuple(lines[-SHOWN_LINES:])
+
+    def _keep(self, event: Event) -> None:
+        self._last.append(event)
+        for observer in self.observers:
+            observer(event)
