@@ -1,12 +1,14 @@
 """One small, wrong change to a production module, as a file: what to find in its source, and what to put there.
 
-what: The manifest is written after the folder has its name.
-module: cacheagent.publishing
-replace: |2-
-      await write_manifest(disk, whole)
-by: |2-
-      pass
-invariants: [S4]
+    what: The manifest is written after the folder has its name.
+    module: cacheagent.publishing
+    replace: |2-
+          await write_manifest(disk, whole)
+    by: |2-
+          pass
+    invariants: [S4]
+
+`|2-` keeps the indentation of what is replaced.
 """
 
 from __future__ import annotations
