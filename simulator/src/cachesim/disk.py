@@ -14,7 +14,7 @@ import blake3
 import msgspec
 
 from cachecore.errors import DiskFailure, DiskFull, PathExists, PathMissing
-from cachecore.ports import Allocation, ChecksumAlgorithm, DirectoryEntry, DiskUsage
+from cachecore.ports import Allocation, ChecksumAlgorithm, DirectoryEntry, DiskUsage, ObjectInfo
 from cachesim.runtime import SimpyRuntime
 
 OPERATION_SECONDS = 0.0002
@@ -93,6 +93,13 @@ class DiskWorld:
     def size_bytes(self, path: str) -> int:
         return sum(file.size_bytes for _, file in self.files(path))
 
+    def holds(self, path: str, objects: Sequence[ObjectInfo]) -> bool:
+        """Whether the folder is exactly these objects, each byte written."""
+        files = dict(self.files(path))
+        expected = {item.path: item.size_bytes for item in objects}
+        sizes = {name: file.size_bytes for name, file in files.items()}
+        return sizes == expected and all(file.whole() for file in files.values())
+
     def wipe(self) -> None:
         """A fresh disk."""
         self.root = {}
@@ -135,7 +142,11 @@ class DiskWorld:
         if not isinstance(node, dict):
             raise PathMissing(f"{path}: no such directory")
         return [
-            DirectoryEntry(name=name, is_directory=isinstance(child, dict), size_bytes=_size_of(child))
+            DirectoryEntry(
+                name=name,
+                is_directory=isinstance(child, dict),
+                size_bytes=child.size_bytes if isinstance(child, File) else 0,
+            )
             for name, child in sorted(node.items())
         ]
 

@@ -41,14 +41,14 @@ class SourceWorld:
         self.requests = 0
         self.bytes_served = 0
 
-    def add_model(self, uri: str, sizes_bytes: dict[str, int]) -> None:
-        """`sizes_bytes`: path of each file below the URI -> its size."""
+    def add_model(self, uri: str, sizes_bytes: dict[str, int], version: int = 1) -> None:
+        """`sizes_bytes`: path of each file below the URI -> its size. Each version has other bytes."""
         self.objects[uri] = tuple(
             ObjectInfo(
                 path=path,
                 location=f"{uri}/{path}",
                 size_bytes=size,
-                etag=blake3.blake3(f"{uri}/{path}".encode()).hexdigest()[:32],
+                etag=_etag(f"{uri}/{path}", version),
             )
             for path, size in sorted(sizes_bytes.items())
         )
@@ -80,6 +80,11 @@ class TokenSource:
         token = part_token(part.source, part.offset_bytes, part.length_bytes)
         disk.write_part(part.path, part.offset_bytes, part.length_bytes, token)
         return MovedPart(digest=token)
+
+
+def _etag(location: str, version: int) -> str:
+    words = location if version == 1 else f"{location} version {version}"
+    return blake3.blake3(words.encode()).hexdigest()[:32]
 
 
 def part_token(source: ObjectInfo, offset_bytes: int, length_bytes: int) -> str:

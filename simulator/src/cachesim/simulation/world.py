@@ -87,10 +87,7 @@ class World:
 
     def whole(self, node: str, key: str) -> bool:
         """Whether a published copy is every file of the source, each byte written."""
-        files = dict(self.disks[node].files(published_path(key)))
-        expected = {item.path: item.size_bytes for item in self.source_objects(key)}
-        sizes = {path: file.size_bytes for path, file in files.items()}
-        return sizes == expected and all(file.whole() for file in files.values())
+        return self.disks[node].holds(published_path(key), self.source_objects(key))
 
     def model_bytes(self, node: str) -> int:
         """What published copies and downloads in flight take."""
