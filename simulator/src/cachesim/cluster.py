@@ -35,6 +35,7 @@ from cachesim.simulation.containers import SimulatedContainers
 from cachesim.simulation.event_log import EventLog
 from cachesim.simulation.manifests import cache_object, group_object, namespace_object, webhook_configurations
 from cachesim.simulation.scenario import Scenario, duration_seconds, rate_bytes_per_second
+from cachesim.simulation.words import Words
 from cachesim.simulation.workload import NAMESPACE, Workload, model_uri
 from cachesim.simulation.world import World, published_key
 from cachesim.source import FlowMover, SimulatedStores, SourceWorld
@@ -65,7 +66,7 @@ class SimulatedCluster:
         self.seed = seed
         self.environment = simpy.Environment()
         self.runtime = SimpyRuntime(self.environment, seed=seed, host="control-plane", on_failure=self._task_failed)
-        self.log = EventLog()
+        self.log = EventLog(Words.of(scenario))
         self.source = SourceWorld(
             link=Link("s3", rate_bytes_per_second(scenario.storage.bandwidth)),
             latency_seconds=duration_seconds(scenario.storage.latency),
