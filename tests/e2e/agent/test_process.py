@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,6 +19,7 @@ from cachecore.resources.meta import ObjectMeta
 from cachecore.resources.serving import LocalModelInfo, LocalModelNode, LocalModelNodeSpec, NodeStoragePolicy
 from cachecore.store import layout
 from cachecore.store.digest import digest_of_contents
+from cachesim.host.ports import reserve_port
 from cachesim.localcluster.cluster import LocalCluster
 from cachesim.localcluster.options import LocalClusterOptions
 
@@ -29,18 +29,18 @@ KEY = storage_key(MODEL.source_model_uri)
 CONTENTS = {"weights.bin": os.urandom(72 * 2**20), "config.json": b"{}", "sub/empty": b""}
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 class Bench:
     """A cluster without services, a model in its S3, and agents that come and go."""
 
     def __init__(self, cluster: LocalCluster, root: Path) -> None:
         self.cluster = cluster
         self.root = root
-        self.port = free_port()
+        # Kept while the bench is: what runs beside it is not given the same one.
+        self._reserved = reserve_port()
+        self.port = int(self._reserved.getsockname()[1])
+
+    def close(self) -> None:
+        self._reserved.close()
 
     async def seed(self) -> None:
         def put() -> None:
@@ -100,9 +100,9 @@ class Bench:
 def run(tmp_path: Path, scenario: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
         async with LocalCluster(LocalClusterOptions(nodes=1, services=False)) as cluster:
-            bench = Bench(cluster, tmp_path / "store")
-            await bench.seed()
-            await scenario(bench)
+            with contextlib.closing(Bench(cluster, tmp_path / "store")) as bench:
+                await bench.seed()
+                await scenario(bench)
 
     asyncio.run(main())
 
