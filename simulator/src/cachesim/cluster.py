@@ -7,6 +7,7 @@ Each host has a runtime of its own, so that it can crash alone; the services' co
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import simpy
 from cacheagent.agent import Agent
 from cacheagent.assembly import TransferLimits
 from cacheagent.options import AgentOptions
+from cachecore.errors import Invalid
 from cachecore.names import SYSTEM_NAMESPACE
 from cachecore.quantity import quantity_bytes
 from cachemanager.manager import Manager
@@ -23,22 +25,46 @@ from cachesim.apiserver import ApiServer, InMemoryClient, WebhookFailure, WriteO
 from cachesim.apiserver.store import Change
 from cachesim.binder import VolumeBinder
 from cachesim.definitions import load_definitions
-from cachesim.disk import DiskEvent, DiskWorld, SimulatedDisk
+from cachesim.disk import DiskEvent, SimulatedDisk
+from cachesim.faults.conditions import Conditions
+from cachesim.faults.gate import Gate, Weather
+from cachesim.faults.gated_client import GatedClient
+from cachesim.faults.gated_disk import GatedDisk, Subjects
+from cachesim.faults.gated_source import GatedMover, GatedStores
+from cachesim.faults.injector import Injector
+from cachesim.faults.plan import Fault
+from cachesim.faults.sites import Sites
+from cachesim.faults.situations import Situations
+from cachesim.faults.weather import (
+    ApiWeather,
+    DiskWeather,
+    StorageWeather,
+    api_failure,
+    disk_failure,
+    source_failure,
+)
+from cachesim.fidelity import FidelityName, make_fidelity
+from cachesim.kserve import KServeStandIn
+from cachesim.kserve.definitions import kserve_definitions
 from cachesim.latency import LaggedClient
 from cachesim.network import Link, Network
 from cachesim.node import Node, NodeLifecycle
 from cachesim.runtime import SimpyRuntime
 from cachesim.scheduler import Scheduler
 from cachesim.simulation.admission import InProcessAdmission
+from cachesim.simulation.breakages import Breakages
 from cachesim.simulation.checkers import Checkers, Violation
 from cachesim.simulation.containers import SimulatedContainers
 from cachesim.simulation.event_log import EventLog
+from cachesim.simulation.machines import Begin, SimulatedHost, SimulatedProcess
 from cachesim.simulation.manifests import cache_object, group_object, namespace_object, webhook_configurations
-from cachesim.simulation.scenario import Scenario, duration_seconds, rate_bytes_per_second
+from cachesim.simulation.scenario import Scenario
+from cachesim.simulation.story import Story
+from cachesim.simulation.units import duration_seconds, rate_bytes_per_second
 from cachesim.simulation.words import Words
 from cachesim.simulation.workload import NAMESPACE, Workload, model_uri
 from cachesim.simulation.world import World, published_key
-from cachesim.source import FlowMover, SimulatedStores, SourceWorld
+from cachesim.source import FlowMover, SimulatedStores
 from cachewebhook.webhook import Webhook, WebhookOptions
 
 API_LATENCY_SECONDS = 0.002
@@ -46,31 +72,24 @@ API_LATENCY_SECONDS = 0.002
 PART_BYTES = 2**30
 
 
-class SimulatedHost:
-    """One machine of the cluster: what survives a crash (disk, network card), and the processes of one incarnation."""
-
-    def __init__(self, name: str, disk: DiskWorld, link: Link) -> None:
-        self.name = name
-        self.disk = disk
-        self.link = link
-        self.incarnation = 0
-        self.node_runtime: SimpyRuntime | None = None
-        self.agent_runtime: SimpyRuntime | None = None
-
-
 class SimulatedCluster:
     """A scenario's cluster. `start` brings it up; faults and workload act on it while SimPy runs."""
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, fidelity: FidelityName = "flow", *, checks: bool = True) -> None:
         self.scenario = scenario
         self.seed = seed
         self.environment = simpy.Environment()
         self.runtime = SimpyRuntime(self.environment, seed=seed, host="control-plane", on_failure=self._task_failed)
         self.log = EventLog(Words.of(scenario))
-        self.source = SourceWorld(
-            link=Link("s3", rate_bytes_per_second(scenario.storage.bandwidth)),
+        self.storage_bytes_per_second = rate_bytes_per_second(scenario.storage.bandwidth)
+        self.fidelity = make_fidelity(
+            fidelity,
+            link=Link("s3", self.storage_bytes_per_second),
             latency_seconds=duration_seconds(scenario.storage.latency),
+            models_bytes=sum(quantity_bytes(model.size) for model in scenario.models),
+            differs=lambda words: self._violated("fidelity", words),
         )
+        self.source = self.fidelity.source
         self.admission = InProcessAdmission(self._review, self._violated)
         self.server = ApiServer(self.runtime, admission=self.admission, track_managed_fields=False)
         self.world = World(
@@ -81,20 +100,35 @@ class SimulatedCluster:
             high_watermark=scenario.group.high_watermark,
         )
         self.checkers = Checkers(self.world)
+        self._checks = checks
         self.checkers.observers.append(self._violation_found)
         self.server.store.listen(self._api_changed)
         self.network = Network(self.runtime)
         self.hosts: dict[str, SimulatedHost] = {}
+        self.managers: dict[str, SimulatedProcess] = {}
         self.evictions = 0
-        self.manager_runtime: SimpyRuntime | None = None
-        self._managers = 0
+        self._processes: list[SimulatedProcess] = []
+        self.conditions = Conditions()
+        self.situations = Situations()
+        self.sites = Sites()
+        self.breakages = Breakages(self)
+        self.injector = Injector(
+            self.runtime,
+            self.breakages,
+            self.conditions,
+            self.sites,
+            managers=scenario.manager_names(),
+            models=[model.name for model in scenario.models],
+            told=self.told,
+        )
+        self._subjects = Subjects(self.world.model_name)
         self._webhook: Webhook | None = None
 
     async def start(self) -> None:
         """Everything that the scenario has, from an empty cluster."""
         self.server.spawn_controllers()
         self.runtime.spawn(self.network.run(), name="network")
-        for definition in load_definitions():
+        for definition in (*load_definitions(), *kserve_definitions()):
             await self.create(definition)
         await self.create(namespace_object(NAMESPACE))
         await self.create(namespace_object(SYSTEM_NAMESPACE))
@@ -102,12 +136,7 @@ class SimulatedCluster:
         for configuration in webhook_configurations():
             await self.create(configuration)
         for name in self.scenario.node_names():
-            link = Link(name, rate_bytes_per_second(self.scenario.nodes.network))
-            disk = DiskWorld(quantity_bytes(self.scenario.nodes.disk))
-            host = self.hosts[name] = SimulatedHost(name, disk, link)
-            self.world.disks[name] = host.disk
-            host.disk.observers.append(functools.partial(self._disk_changed, name))
-            self.start_host(name)
+            self.add_host(name)
         await self.create(group_object(self.scenario))
         for model in self.scenario.models:
             size = quantity_bytes(model.size)
@@ -117,82 +146,82 @@ class SimulatedCluster:
                 model_uri(model), {f"model-{number:05}.safetensors": share for number, share in enumerate(shares, 1)}
             )
             if model.cached:
-                await self.create(cache_object(model))
+                await self._insist(cache_object(model))
 
-    def start_host(self, name: str) -> None:
-        """Power on: the node and its agent, over whatever the disk holds. What still runs there is cut off."""
-        self.crash_host(name)
-        host = self.hosts[name]
-        host.incarnation += 1
-        runtime = host.node_runtime = self._new_runtime(f"{name}/{host.incarnation}")
+    async def _insist(self, body: dict[str, Any]) -> None:
+        """Create an object as a person does: the webhook may not have seen the group yet."""
+        while True:
+            try:
+                return await self.create(body)
+            except Invalid:
+                await self.runtime.sleep(1.0)
+
+    def add_host(self, name: str) -> None:
+        """A new machine, and power on."""
+        link = Link(name, rate_bytes_per_second(self.scenario.nodes.network))
+        disk = self.fidelity.new_disk(name, quantity_bytes(self.scenario.nodes.disk))
+        disk.observers.append(functools.partial(self._disk_changed, name))
+        self.world.disks[name] = disk
+        host = self.hosts[name] = SimulatedHost(
+            name,
+            disk,
+            link,
+            kubelet=self._process(f"kubelet/{name}", name, self._begin_node),
+            agent=self._process(f"agent/{name}", name, self._begin_agent),
+        )
+        host.power_on()
+
+    def _process(self, name: str, node: str, begin: Begin) -> SimulatedProcess:
+        process = SimulatedProcess(
+            name,
+            node,
+            self.runtime,
+            new_runtime=self._new_runtime,
+            begin=begin,
+            tell=self._note_host,
+            suffer=self._suffer,
+        )
+        self._processes.append(process)
+        return process
+
+    def _begin_node(self, process: SimulatedProcess, runtime: SimpyRuntime) -> None:
+        host = self.hosts[process.node]
         containers = SimulatedContainers(
             runtime,
-            name,
+            host.name,
             self.world,
             self.network,
             link=host.link,
             load_bytes_per_second=rate_bytes_per_second(self.scenario.nodes.load_rate),
             on_mount=self.checkers.mounted,
         )
-        node = Node(runtime, self._client(runtime, name), name, containers)
-        runtime.spawn(node.run(), name=f"node {name}")
-        self._note_host(name, "node started")
-        self.start_agent(name)
+        client = LaggedClient(runtime, self._server_client(host.name), latency_seconds=API_LATENCY_SECONDS)
+        node = Node(runtime, client, host.name, containers)
+        runtime.spawn(node.run(), name=f"node {host.name}")
 
-    def start_agent(self, name: str) -> None:
-        """The agent's process alone, as the DaemonSet's pod would be started again: never two, none on a dead host."""
-        host = self.hosts[name]
-        if host.node_runtime is None or host.node_runtime.crashed:
-            return
-        self.crash_agent(name)
-        host.incarnation += 1
-        runtime = host.agent_runtime = self._new_runtime(f"{name}/agent/{host.incarnation}")
+    def _begin_agent(self, process: SimulatedProcess, runtime: SimpyRuntime) -> GatedClient:
+        host = self.hosts[process.node]
         disk = SimulatedDisk(runtime, host.disk)
-        mover = FlowMover(runtime, self.network, self.source, disk, host.link, observer=self.checkers, node=name)
+        mover = FlowMover(runtime, self.network, self.source, disk, host.link, observer=self.checkers, node=host.name)
+        disk_gate = self._gate(process, runtime, disk_failure, DiskWeather(self.conditions, host.name))
+        source_gate = self._gate(process, runtime, source_failure, StorageWeather(runtime, self.conditions))
+        client = self._client(process, runtime, f"agent-{host.name}")
         agent = Agent(
             runtime,
-            self._client(runtime, f"agent-{name}"),
-            disk,
-            SimulatedStores(runtime, self.source),
-            mover,
-            AgentOptions(node_name=name, transfer=TransferLimits(part_bytes=PART_BYTES)),
+            client,
+            GatedDisk(disk, disk_gate, self._subjects),
+            GatedStores(SimulatedStores(runtime, self.source), source_gate),
+            GatedMover(mover, source_gate, self._subjects),
+            AgentOptions(node_name=host.name, transfer=TransferLimits(part_bytes=PART_BYTES)),
         )
-        runtime.spawn(agent.run(), name=f"agent {name}")
-        self._note_host(name, "agent started")
+        runtime.spawn(agent.run(), name=process.name)
+        return client
 
-    def crash_agent(self, name: str) -> None:
-        runtime = self.hosts[name].agent_runtime
-        if runtime is not None:
-            if not runtime.crashed:
-                self._note_host(name, "agent stopped")
-            runtime.crash()
-
-    def crash_manager(self) -> None:
-        if self.manager_runtime is not None:
-            if not self.manager_runtime.crashed:
-                self._note_host("", f"manager-{self._managers} stopped")
-            self.manager_runtime.crash()
-
-    def wipe_disk(self, name: str) -> None:
-        self.hosts[name].disk.wipe()
-
-    def crash_host(self, name: str) -> None:
-        """Power off: the node, its containers and its agent end at this instant."""
-        self.crash_agent(name)
-        runtime = self.hosts[name].node_runtime
-        if runtime is not None:
-            if not runtime.crashed:
-                self._note_host(name, "node stopped")
-            runtime.crash()
-
-    def start_manager(self) -> None:
-        self.crash_manager()
-        self._managers += 1
-        runtime = self.manager_runtime = self._new_runtime(f"manager/{self._managers}")
-        options = ManagerOptions(leader_election=True, identity=f"manager-{self._managers}")
-        manager = Manager(runtime, self._client(runtime, "manager"), options)
-        runtime.spawn(manager.run(), name="manager")
-        self._note_host("", f"{options.identity} started")
+    def _begin_manager(self, process: SimulatedProcess, runtime: SimpyRuntime) -> GatedClient:
+        client = self._client(process, runtime, process.name)
+        options = ManagerOptions(leader_election=True, identity=f"{process.name}-{process.incarnation}")
+        runtime.spawn(Manager(runtime, client, options).run(), name=process.name)
+        return client
 
     async def create(self, body: dict[str, Any]) -> None:
         """Create any object from its JSON, as an administrator would."""
@@ -205,6 +234,9 @@ class SimulatedCluster:
     def admin_client(self) -> InMemoryClient:
         return InMemoryClient(self.server, user_agent="admin")
 
+    def story(self) -> Story:
+        return Story(self.runtime, self.admin_client(), self, self.world, self.scenario, self.told)
+
     def workload(self) -> Workload | None:
         traffic = self.scenario.traffic
         if traffic is None:
@@ -213,11 +245,11 @@ class SimulatedCluster:
 
     def close(self) -> None:
         """End every coroutine that still waits."""
-        runtimes = [self.manager_runtime, *(host.agent_runtime for host in self.hosts.values())]
-        runtimes += [host.node_runtime for host in self.hosts.values()]
-        for runtime in [*runtimes, self.runtime]:
-            if runtime is not None:
-                runtime.close()
+        for process in self._processes:
+            if process.runtime is not None:
+                process.runtime.close()
+        self.runtime.close()
+        self.fidelity.close()
 
     def _start_control_plane(self) -> None:
         client = InMemoryClient(self.server, user_agent="control-plane")
@@ -225,25 +257,56 @@ class SimulatedCluster:
             ("scheduler", Scheduler(self.runtime, client)),
             ("binder", VolumeBinder(self.runtime, client)),
             ("lifecycle", NodeLifecycle(self.runtime, client)),
+            ("kserve", KServeStandIn(self.runtime, client)),
         ):
             self.runtime.spawn(controller.run(), name=name)
-        self._webhook = Webhook(
-            self.runtime, self._client(self.runtime, "webhook"), WebhookOptions(agent_image="localmodel-agent")
-        )
-        self.runtime.spawn(self._webhook.run(), name="webhook")
-        self.start_manager()
+        webhook = self._process("webhook", "", self._begin_webhook)
+        webhook.start()
+        for name in self.scenario.manager_names():
+            self.managers[name] = self._process(name, "", self._begin_manager)
+            self.managers[name].start()
 
-    def _new_runtime(self, host: str) -> SimpyRuntime:
-        return SimpyRuntime(self.environment, seed=self.seed, host=host, on_failure=self._task_failed)
+    def _begin_webhook(self, process: SimulatedProcess, runtime: SimpyRuntime) -> GatedClient:
+        client = self._client(process, runtime, "webhook")
+        self._webhook = Webhook(runtime, client, WebhookOptions(agent_image="localmodel-agent"))
+        runtime.spawn(self._webhook.run(), name="webhook")
+        return client
 
-    def _client(self, runtime: SimpyRuntime, user_agent: str) -> LaggedClient:
-        return LaggedClient(
-            runtime, InMemoryClient(self.server, user_agent=user_agent), latency_seconds=API_LATENCY_SECONDS
+    def _new_runtime(self, incarnation: str, node: str) -> SimpyRuntime:
+        host = self.hosts.get(node)
+        return SimpyRuntime(
+            self.environment,
+            seed=self.seed,
+            host=incarnation,
+            clock_skew_seconds=host.clock_skew_seconds if host is not None else 0.0,
+            on_failure=self._task_failed,
         )
+
+    def _server_client(self, user_agent: str) -> InMemoryClient:
+        return InMemoryClient(self.server, user_agent=user_agent)
+
+    def _client(self, process: SimulatedProcess, runtime: SimpyRuntime, user_agent: str) -> GatedClient:
+        weather = ApiWeather(runtime, self.conditions, process.node)
+        lagged = LaggedClient(runtime, self._server_client(user_agent), latency_seconds=API_LATENCY_SECONDS)
+        return GatedClient(runtime, lagged, self._gate(process, runtime, api_failure, weather), weather)
+
+    def _gate(
+        self, process: SimulatedProcess, runtime: SimpyRuntime, failure: Callable[[str], Exception], weather: Weather
+    ) -> Gate:
+        return Gate(runtime, self.sites, process.name, process, failure=failure, weather=weather)
+
+    def _suffer(self, fault: Fault, process: SimulatedProcess) -> None:
+        self.injector.begin(fault, self.injector.target_of(fault, process.name, process.node))
+
+    def scrap_host(self, name: str) -> None:
+        self.breakages.scrap(name)
+
+    def release(self, uri: str) -> None:
+        self.source.change_model(uri)
 
     def _review(self, path: str, body: bytes) -> bytes:
-        if self._webhook is None:
-            raise WebhookFailure("the webhook is not up yet")
+        if self._webhook is None or self.conditions.has("webhook-down"):
+            raise WebhookFailure("the webhook does not answer")
         return self._webhook.review(path, body)
 
     def _api_changed(self, change: Change) -> None:
@@ -251,17 +314,38 @@ class SimulatedCluster:
         words = f"{change.type} {change.resource_type.plural} {metadata.get('namespace', '')}/{metadata['name']}"
         content = msgspec.json.encode(change.item, order="deterministic").decode()
         self.log.add(self.environment.now, "api", f"{words} {content}", subject=change)
-        self.checkers.api_changed(change)
+        if self._checks:
+            self.checkers.api_changed(change)
 
     def _disk_changed(self, node: str, event: DiskEvent) -> None:
         words = f"{node} {event.verb} {event.path} {event.target}"
         self.log.add(self.environment.now, "disk", words, subject=event, node=node)
         if event.verb == "rename" and published_key(event.path) and not published_key(event.target):
             self.evictions += 1
-        self.checkers.disk_changed(node, event)
+        if self._checks:
+            self.checkers.disk_changed(node, event)
 
     def _violation_found(self, violation: Violation) -> None:
         self.log.note(violation.time, "violation", f"{violation.invariant}: {violation.message}")
+
+    def revive(self) -> None:
+        """All faults stop: whatever was down or stood still goes on."""
+        self.injector.heal()
+        for name, host in self.hosts.items():
+            for process in (host.kubelet, host.agent):
+                process.pause(paused=False)
+            if not host.kubelet.running:
+                self.breakages.start_host(name)
+            elif not host.agent.running:
+                host.agent.start()
+        for manager in self.managers.values():
+            manager.pause(paused=False)
+            if not manager.running:
+                manager.start()
+
+    def told(self, kind: str, words: str) -> None:
+        """Something that is no change of the world: a fault, its end, a step of the story."""
+        self.log.add(self.environment.now, kind, words)
 
     def _note_host(self, name: str, words: str) -> None:
         self.log.note(self.environment.now, "host", words, node=name)

@@ -7,6 +7,8 @@ it outlives a crash, and checkers read it directly.
 
 from __future__ import annotations
 
+import copy
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -15,7 +17,9 @@ import msgspec
 
 from cachecore.errors import DiskFailure, DiskFull, PathExists, PathMissing
 from cachecore.ports import Allocation, ChecksumAlgorithm, DirectoryEntry, DiskUsage, ObjectInfo
+from cachecore.store.layout import STAGING_PATH
 from cachesim.runtime import SimpyRuntime
+from cachesim.tokens import part_token
 
 OPERATION_SECONDS = 0.0002
 CHECKSUM_BYTES_PER_SECOND = 2.0e9
@@ -26,12 +30,22 @@ T = TypeVar("T")
 class File:
     """Bytes (`content`), or the parts that were written to an allocated file: {offset: (length, token)}."""
 
-    __slots__ = ("content", "parts", "size_bytes")
+    __slots__ = ("content", "durable_bytes", "lasting", "parts", "size_bytes", "synced")
 
-    def __init__(self, content: bytes | None = None, size_bytes: int = 0) -> None:
+    def __init__(self, content: bytes | None = None, size_bytes: int = 0, *, durable_bytes: int | None = None) -> None:
         self.content = content
         self.size_bytes = len(content) if content is not None else size_bytes
         self.parts: dict[int, tuple[int, str]] = {}
+        # What a loss of power leaves: so much of the content, these parts, the file at all.
+        self.durable_bytes = len(content or b"") if durable_bytes is None else durable_bytes
+        self.synced: set[int] = set()
+        self.lasting = self.durable_bytes > 0
+
+    def sync(self) -> None:
+        """fsync: all of it survives from now on."""
+        self.durable_bytes = len(self.content or b"")
+        self.synced = set(self.parts)
+        self.lasting = True
 
     def checksum(self, offset_bytes: int, length_bytes: int) -> str:
         if self.content is not None:
@@ -40,6 +54,12 @@ class File:
         if length == length_bytes:
             return token
         return blake3.blake3(f"unwritten {offset_bytes} {length_bytes}".encode()).hexdigest()
+
+    def holds(self, source: ObjectInfo) -> bool:
+        """Whether it is that version of an object."""
+        return self.whole() and all(
+            part_token(source, offset, length) == token for offset, (length, token) in self.parts.items()
+        )
 
     def whole(self) -> bool:
         """Whether every byte of an allocated file has been written."""
@@ -72,6 +92,9 @@ class DiskWorld:
         self.capacity_bytes = capacity_bytes
         self.root: Directory = {}
         self.used_bytes = 0
+        self.foreign_bytes = 0
+        # Unlinked, but the directories have not been synced since.
+        self._unlinked: list[tuple[str, File | Directory]] = []
         self.observers: list[Callable[[DiskEvent], None]] = []
 
     def find(self, path: str) -> File | Directory | None:
@@ -98,12 +121,13 @@ class DiskWorld:
         files = dict(self.files(path))
         expected = {item.path: item.size_bytes for item in objects}
         sizes = {name: file.size_bytes for name, file in files.items()}
-        return sizes == expected and all(file.whole() for file in files.values())
+        return sizes == expected and all(files[item.path].holds(item) for item in objects)
 
     def wipe(self) -> None:
         """A fresh disk."""
         self.root = {}
         self.used_bytes = 0
+        self._unlinked = []
         self.changed("wipe", "")
 
     def parent(self, path: str, *, make: bool = False) -> Directory:
@@ -160,18 +184,24 @@ class DiskWorld:
         old = self.find(path)
         self.resize(len(content) - (_size_of(old) if old is not None else 0))
         self.parent(path, make=True)[_names(path)[-1]] = File(content)
+        self._unlinked.clear()
         self.changed("write", path)
 
     def make_directory(self, path: str) -> None:
         if self.find(path) is None:
             self.parent(path, make=True)[_names(path)[-1]] = {}
+            self._unlinked.clear()
             self.changed("make", path)
 
     def append(self, path: str, content: bytes, *, durable: bool) -> None:
         old = self.find(path)
         before = old.content or b"" if isinstance(old, File) else b""
+        kept_bytes = old.durable_bytes if isinstance(old, File) else 0
         self.resize(len(content))
-        self.parent(path, make=True)[_names(path)[-1]] = File(before + content)
+        whole = before + content
+        self.parent(path, make=True)[_names(path)[-1]] = File(
+            whole, durable_bytes=len(whole) if durable else kept_bytes
+        )
         self.changed("write", path)
 
     def allocate(self, file: Allocation) -> None:
@@ -196,6 +226,7 @@ class DiskWorld:
         if not isinstance(node, File):
             raise PathMissing(f"{path}: no such file")
         node.parts[offset_bytes] = (length_bytes, token)
+        node.synced.discard(offset_bytes)
         self.changed("part", path)
 
     def checksum(self, path: str, offset_bytes: int, length_bytes: int, algorithm: ChecksumAlgorithm) -> str:
@@ -210,6 +241,9 @@ class DiskWorld:
     def sync_tree(self, path: str) -> None:
         if self.find(path) is None:
             raise PathMissing(f"{path}: no such file or directory")
+        for _, file in self.files(path):
+            file.sync()
+        self._unlinked.clear()
 
     def rename(self, source: str, target: str) -> None:
         node = self.find(source)
@@ -223,6 +257,7 @@ class DiskWorld:
             self.resize(-replaced.size_bytes)
         del self.parent(source)[_names(source)[-1]]
         parent[_names(target)[-1]] = node
+        self._unlinked.clear()
         self.changed("rename", source, target)
 
     def remove_tree(self, path: str) -> None:
@@ -231,7 +266,48 @@ class DiskWorld:
             return
         self.resize(-_size_of(node))
         del self.parent(path)[_names(path)[-1]]
+        self._unlinked.append((path, node))
         self.changed("remove", path)
+
+    # What only a world can do to a disk.
+
+    def lose_power(self, chance: random.Random) -> None:
+        """What was never synced is lost, each piece or not as chance has it; what was unlinked may be back."""
+        for path, file in list(self.files("")):
+            if not file.lasting and chance.random() < 0.5:
+                del self.parent(path)[_names(path)[-1]]
+                continue
+            if file.content is not None:
+                file.content = file.content[: file.durable_bytes]
+                file.size_bytes = len(file.content)
+            for offset in [offset for offset in file.parts if offset not in file.synced]:
+                if chance.random() < 0.5:
+                    del file.parts[offset]
+        for path, node in self._unlinked:
+            if self.find(path) is None and self.find(path.rpartition("/")[0]) is not None and chance.random() < 0.5:
+                self.parent(path)[_names(path)[-1]] = node
+        self._unlinked.clear()
+        self.used_bytes = self.foreign_bytes + _size_of(self.root)
+        self.changed("power", "")
+
+    def fill(self, *, full: bool) -> None:
+        """Somebody else takes all the room that is left, or gives it back."""
+        taken = max(self.capacity_bytes - self.used_bytes, 0) if full else -self.foreign_bytes
+        self.foreign_bytes += taken
+        self.used_bytes += taken
+
+    def flip_bit(self) -> None:
+        """A byte of what is being downloaded changes on the disk; nobody is told."""
+        for path, file in self.files(STAGING_PATH):
+            for offset, (length, token) in file.parts.items():
+                file.parts[offset] = (length, blake3.blake3(f"{path} {token}".encode()).hexdigest())
+                return
+
+    def become(self, other: DiskWorld) -> None:
+        """A copy of another disk, as of now."""
+        self.wipe()
+        self.root = copy.deepcopy(other.root)
+        self.used_bytes = self.foreign_bytes + _size_of(self.root)
 
 
 class SimulatedDisk:

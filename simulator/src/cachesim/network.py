@@ -15,7 +15,11 @@ from cachecore.ports import Runtime, Signal
 _ARRIVED_BYTES = 1e-3
 
 
-class Link(msgspec.Struct, frozen=True, eq=False):
+class FlowBroken(Exception):
+    """A flow has ended before all its bytes had come."""
+
+
+class Link(msgspec.Struct, eq=False):
     """Something that carries at most `bytes_per_second`, over all its flows."""
 
     name: str
@@ -25,13 +29,14 @@ class Link(msgspec.Struct, frozen=True, eq=False):
 class _Flow:
     """One transfer in progress. `rest_bytes` is true as of the network's last settling."""
 
-    __slots__ = ("arrived", "links", "rate", "rest_bytes")
+    __slots__ = ("arrived", "broken", "links", "rate", "rest_bytes")
 
     def __init__(self, links: tuple[Link, ...], size_bytes: float, arrived: Signal) -> None:
         self.links = links
         self.rest_bytes = size_bytes
         self.rate = 0.0
         self.arrived = arrived
+        self.broken = False
 
 
 def fair_rates(flows: list[tuple[Link, ...]]) -> list[float]:
@@ -69,7 +74,7 @@ class Network:
         self.bytes_moved = 0.0
 
     async def transfer(self, waiting: Runtime, size_bytes: int, *links: Link) -> None:
-        """Carry `size_bytes` over `links`; return when they have arrived.
+        """Carry `size_bytes` over `links`; return when they have arrived. Raises `FlowBroken` when `fail` ends it.
 
         `waiting` is the runtime of the host that waits: when it crashes, its flow ends with it.
         """
@@ -86,6 +91,21 @@ class Network:
                 self._settle()
                 self._flows.remove(flow)
                 self._share()
+        if flow.broken:
+            raise FlowBroken(f"no byte has come for too long: {flow.rest_bytes:.0f} bytes are missing")
+
+    def set_rate(self, link: Link, bytes_per_second: float) -> None:
+        """From now on the link carries so much."""
+        self._settle()
+        link.bytes_per_second = bytes_per_second
+        self._share()
+
+    def fail(self, link: Link) -> None:
+        """Break every flow over the link."""
+        self._settle()
+        for flow in [flow for flow in self._flows if link in flow.links]:
+            flow.broken = True
+            flow.arrived.set()
 
     async def run(self) -> None:
         """Deliver flows when their time has come; until cancelled."""

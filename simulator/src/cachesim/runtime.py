@@ -196,6 +196,7 @@ class SimpyRuntime:
         self._tasks: dict[simpy.Process, SimpyTask[Any]] = {}
         self._on_failure = on_failure
         self._crashed = False
+        self._resumed: simpy.Event | None = None
 
     @property
     def random(self) -> random.Random:
@@ -231,6 +232,14 @@ class SimpyRuntime:
         for task in list(self._tasks.values()):
             task.throw(Crashed(f"host {self.host} has crashed"))
 
+    def pause(self, *, paused: bool) -> None:
+        """Let nothing that waits go on until it is resumed; time passes all the same."""
+        if paused and self._resumed is None:
+            self._resumed = self.environment.event()
+        elif not paused and self._resumed is not None:
+            self._resumed.succeed()
+            self._resumed = None
+
     def check_alive(self) -> None:
         """Raise `Crashed` where the host has: every port of a host calls it before it touches the world."""
         if self._crashed:
@@ -245,6 +254,8 @@ class SimpyRuntime:
             raise interruption
         try:
             result = await _Await(event)
+            while self._resumed is not None:
+                await _Await(self._resumed)
         finally:
             if current is not None:
                 current.interruption_on_its_way = False

@@ -10,11 +10,12 @@ from typing import Protocol
 
 import blake3
 
-from cachecore.errors import SourceNotFound, UnsupportedScheme
+from cachecore.errors import SourceChanged, SourceNotFound, SourceUnavailable, UnsupportedScheme
 from cachecore.ports import Checksum, Credentials, MovedPart, ObjectInfo, ObjectStore, Part
 from cachesim.disk import DiskWorld, SimulatedDisk
-from cachesim.network import Link, Network
+from cachesim.network import FlowBroken, Link, Network
 from cachesim.runtime import SimpyRuntime
+from cachesim.tokens import part_token
 
 
 class OpenedSource(Protocol):
@@ -38,6 +39,8 @@ class SourceWorld:
         self.link = link
         self.latency_seconds = latency_seconds
         self.objects: dict[str, tuple[ObjectInfo, ...]] = {}
+        # Every version that each model has had, the newest last.
+        self.versions: dict[str, list[tuple[ObjectInfo, ...]]] = {}
         self.requests = 0
         self.bytes_served = 0
 
@@ -52,6 +55,12 @@ class SourceWorld:
             )
             for path, size in sorted(sizes_bytes.items())
         )
+        self.versions.setdefault(uri, []).append(self.objects[uri])
+
+    def change_model(self, uri: str) -> None:
+        """Replace every object by another of the same name and size."""
+        sizes = {item.path: item.size_bytes for item in self.objects[uri]}
+        self.add_model(uri, sizes, len(self.versions[uri]) + 1)
 
     def open(self, uri: str, credentials: Credentials) -> OpenedSource:
         return TokenSource(self.objects)
@@ -85,11 +94,6 @@ class TokenSource:
 def _etag(location: str, version: int) -> str:
     words = location if version == 1 else f"{location} version {version}"
     return blake3.blake3(words.encode()).hexdigest()[:32]
-
-
-def part_token(source: ObjectInfo, offset_bytes: int, length_bytes: int) -> str:
-    """What stands for the bytes of one part of one version of an object: the same bytes, the same token."""
-    return blake3.blake3(f"{source.location} {source.etag} {offset_bytes} {length_bytes}".encode()).hexdigest()
 
 
 class SimulatedStore:
@@ -167,8 +171,17 @@ class FlowMover:
             await self._runtime.sleep(self._world.latency_seconds)
             self._world.requests += 1
             await self._network.transfer(self._runtime, part.length_bytes, self._world.link, *self._links)
+            self._check_version(part)
+        except FlowBroken as error:
+            raise SourceUnavailable(str(error)) from error
         finally:
             if self._observer is not None:
                 self._observer.part_ended(self._node, part.path, part.offset_bytes)
         self._world.bytes_served += part.length_bytes
         return await self._disk.receive(part.path, lambda: opened.deliver(part, self._disk.world))
+
+    def _check_version(self, part: Part) -> None:
+        """As an If-Match would: an object that was replaced meanwhile is not what was listed."""
+        for uri, objects in self._world.objects.items():
+            if part.source.location.startswith(f"{uri}/") and part.source not in objects:
+                raise SourceChanged(f"{part.source.location} is no longer the version that was listed")

@@ -12,7 +12,7 @@ import msgspec
 from cachecore.errors import InvalidInput
 from cachecore.quantity import format_bytes
 from cachesim.simulation.outcome import Outcome
-from cachesim.simulation.scenario import load_scenario
+from cachesim.simulation.scenario_file import load_scenario
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

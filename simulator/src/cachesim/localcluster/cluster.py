@@ -27,6 +27,7 @@ from cachesim.definitions import load_definitions
 from cachesim.host.certificates import ServerCertificate, make_certificate
 from cachesim.host.ports import ADDRESS, bind, reserve_port
 from cachesim.host.service_process import ServiceFailed, ServiceProcess, tail
+from cachesim.kserve.definitions import kserve_definitions
 from cachesim.kserve.standin import KServeStandIn
 from cachesim.localcluster import commands, objects
 from cachesim.localcluster.commands import ServicePorts
@@ -165,7 +166,7 @@ class LocalCluster:
         await self._start_api()
         for definition in load_definitions():
             await self.apply(objects.as_applied(definition))
-        for content in (*objects.kserve_definitions(), *objects.first_objects(self.s3)):
+        for content in (*kserve_definitions(), *objects.first_objects(self.s3)):
             await self.apply(content)
         await self._start_controllers()
         for number in range(1, self.options.nodes + 1):

@@ -7,14 +7,32 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from cacheagent.adapters.object_stores import DriverStores
 from cachecore.ports import Credentials, ObjectStore
 from cachesim.real.s3 import ADDRESS, BucketServer
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class _OneThread(asyncio.SelectorEventLoop):
+    """Does what is meant for a thread at once, in its own: one operation runs at a time, and need not wait for another
+    thread to wake up.
+    """
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        done = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  # whoever awaits gets it, as from a thread
+            done.set_exception(error)
+        return done
 
 
 class Ground:
@@ -62,7 +80,7 @@ class Ground:
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            runner = asyncio.Runner()
+            runner = asyncio.Runner(loop_factory=_OneThread)
             # Not entered: it would give the loop back only to who runs everything through it.
             self._resources.callback(runner.close)
             self._loop = runner.get_loop()

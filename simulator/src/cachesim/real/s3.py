@@ -36,7 +36,6 @@ class BucketServer:
         self._buckets: dict[str, None] = {}
         self._damaged: Counter[str] = Counter()
         self._server = make_server(ADDRESS, 0, self._answer, threaded=True, request_handler=_Handler)
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="simulated-s3")
 
     def __enter__(self) -> Self:
@@ -86,12 +85,15 @@ class BucketServer:
 
     def _answer(self, environment: Environment, start_response: StartResponse) -> Iterable[bytes]:
         path = environment["PATH_INFO"]
-        own = {**environment, "PATH_INFO": f"/{self._prefix}{path.removeprefix('/')}"}
+        own = {**environment, **{name: self._own_path(environment[name]) for name in ("PATH_INFO", "RAW_URI")}}
         answer: Iterable[bytes] = self._application(own, start_response)
         if environment["REQUEST_METHOD"] == "GET" and self._damaged[path] > 0:
             self._damaged[path] -= 1
             return _damaged(answer)
         return answer
+
+    def _own_path(self, path: str) -> str:
+        return f"/{self._prefix}{path.removeprefix('/')}"
 
 
 class _Handler(WSGIRequestHandler):

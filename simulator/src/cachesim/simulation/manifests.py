@@ -9,6 +9,8 @@ from cachesim.simulation.workload import model_uri
 from cachesim.simulation.world import GROUP_PATH
 
 GROUP = "workers"
+# Takes a node out of the group when its value is "no".
+MEMBER_LABEL = "localmodel.example.com/member"
 STORAGE_CLASS = "local-models"
 
 JsonObject = dict[str, Any]
@@ -19,9 +21,14 @@ def namespace_object(name: str) -> JsonObject:
 
 
 def group_object(scenario: Scenario) -> JsonObject:
-    """The node group over every node."""
+    """The node group over every node that does not say otherwise."""
     group = scenario.group
-    every_node = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}
+    members = {
+        "matchExpressions": [
+            {"key": "kubernetes.io/hostname", "operator": "Exists"},
+            {"key": MEMBER_LABEL, "operator": "NotIn", "values": ["no"]},
+        ]
+    }
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "LocalModelNodeGroup",
@@ -35,7 +42,7 @@ def group_object(scenario: Scenario) -> JsonObject:
                 "accessModes": ["ReadOnlyMany"],
                 "storageClassName": STORAGE_CLASS,
                 "local": {"path": GROUP_PATH},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [every_node]}},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [members]}},
             },
             "persistentVolumeClaimSpec": {
                 "accessModes": ["ReadOnlyMany"],
@@ -64,8 +71,28 @@ def cache_object(model: Model) -> JsonObject:
     }
 
 
+def namespace_cache_object(model: Model, namespace: str) -> JsonObject:
+    body = cache_object(model)
+    metadata = {**body["metadata"], "namespace": namespace}
+    return {**body, "kind": "LocalModelNamespaceCache", "metadata": metadata}
+
+
+def service_object(name: str, namespace: str, uri: str, replicas: int, node: str) -> JsonObject:
+    """An InferenceService, on one node if it says so."""
+    selector = {"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}
+    model = {"modelFormat": {"name": "huggingface"}, "storageUri": uri}
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"predictor": {"minReplicas": replicas, "model": model, **selector}},
+    }
+
+
 def webhook_configurations() -> list[JsonObject]:
-    """Pods are mutated, and never refused: a webhook that fails leaves them uncached."""
+    """Pods are mutated, and never refused: a webhook that fails leaves them uncached. Our kinds are validated."""
+    kinds = ["localmodelcaches", "localmodelnamespacecaches", "localmodelnodegroups", "localmodelnodes"]
+    common = {"failurePolicy": "Ignore", "sideEffects": "None", "admissionReviewVersions": ["v1"]}
     return [
         {
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -73,16 +100,34 @@ def webhook_configurations() -> list[JsonObject]:
             "metadata": {"name": "localmodel"},
             "webhooks": [
                 {
+                    **common,
                     "name": "pods.localmodel.kserve.io",
                     "clientConfig": {"url": "https://webhook.localmodel-system.svc/mutate-pods"},
                     "rules": [
                         {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
                     ],
-                    "failurePolicy": "Ignore",
                     "reinvocationPolicy": "IfNeeded",
-                    "sideEffects": "None",
-                    "admissionReviewVersions": ["v1"],
                 }
             ],
-        }
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "localmodel"},
+            "webhooks": [
+                {
+                    **common,
+                    "name": "localmodels.localmodel.kserve.io",
+                    "clientConfig": {"url": "https://webhook.localmodel-system.svc/validate-localmodels"},
+                    "rules": [
+                        {
+                            "apiGroups": ["serving.kserve.io"],
+                            "apiVersions": ["v1alpha1"],
+                            "operations": ["CREATE", "UPDATE", "DELETE"],
+                            "resources": kinds,
+                        }
+                    ],
+                }
+            ],
+        },
     ]

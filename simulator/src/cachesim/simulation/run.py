@@ -1,45 +1,80 @@
-"""One run of one scenario: build the cluster, let virtual time pass, sum up."""
+"""One run of one scenario: let virtual time pass, let all faults stop, and see whether the world comes to rest."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from cachesim.cluster import SimulatedCluster
-from cachesim.simulation.faults import inject
+from cachesim.faults.plan import Fault
+from cachesim.faults.sites import Site
+from cachesim.fidelity import FidelityName
+from cachesim.simulation.converging import Convergence
 from cachesim.simulation.outcome import Outcome, summarise_starts
-from cachesim.simulation.scenario import Scenario, duration_seconds
+from cachesim.simulation.scenario import Scenario
+from cachesim.simulation.units import duration_seconds
 
 Progress = Callable[[float, int], None]
 
 PROGRESS_STEPS = 100
 
 
-def simulate(scenario: Scenario, seed: int, progress: Progress | None = None) -> tuple[Outcome, tuple[str, ...]]:
-    """Run the scenario; answer what it came to, and the last lines of its event log.
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run a scenario, beside its seed.
 
-    `progress` is told the share of virtual time that has passed, and the events so far.
+    - faults: the plan; None for the scenario's own
+    - checks: whether the safety invariants are looked at
+    - stop_early: whether the first violation ends the run
+    """
+
+    faults: tuple[Fault, ...] | None = None
+    fidelity: FidelityName = "flow"
+    checks: bool = True
+    stop_early: bool = False
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's outcome, and what a person or a campaign wants to know beside it."""
+
+    outcome: Outcome
+    last_lines: tuple[str, ...]
+    occasions: dict[Site, int]
+    sometimes: dict[str, int]
+
+
+def simulate(
+    scenario: Scenario,
+    seed: int,
+    options: Options = Options(),
+    *,
+    progress: Progress | None = None,
+    observe: Callable[[SimulatedCluster], None] | None = None,
+) -> Run:
+    """Run the scenario. `progress` is told the share of virtual time that has passed, and the events so far.
+
+    `observe` is shown the cluster before anything happens in it.
     """
     # The wall clock is read for the report alone: nothing in the simulated world depends on it.
     began = time.perf_counter()
-    cluster = SimulatedCluster(scenario, seed)
-    environment = cluster.environment
-    duration = duration_seconds(scenario.duration)
+    cluster = SimulatedCluster(scenario, seed, options.fidelity, checks=options.checks)
+    if observe is not None:
+        observe(cluster)
+    workload = cluster.workload()
     try:
         cluster.runtime.run(cluster.start())
-        for number, fault in enumerate(scenario.faults, 1):
-            injection = inject(cluster.runtime, cluster.admin_client(), cluster, fault)
-            cluster.runtime.spawn(injection, name=f"fault {number}")
-        workload = cluster.workload()
+        convergence = Convergence(cluster)
+        cluster.injector.take(scenario.faults if options.faults is None else options.faults)
+        cluster.story().begin()
         if workload is not None:
             cluster.runtime.spawn(workload.observe(), name="workload observer")
-            cluster.runtime.spawn(workload.run(), name="workload")
-        for step in range(1, PROGRESS_STEPS + 1):
-            until = duration * step / PROGRESS_STEPS
-            if until > environment.now:
-                environment.run(until=until)
-            if progress is not None:
-                progress(step / PROGRESS_STEPS, cluster.log.events)
+            workload.begin()
+        _run_until(cluster, duration_seconds(scenario.duration), options, progress)
+        if workload is not None:
+            workload.end()
+        cluster.revive()
+        convergence.run(stop_early=options.stop_early)
     finally:
         cluster.close()
     outcome = Outcome(
@@ -47,7 +82,7 @@ def simulate(scenario: Scenario, seed: int, progress: Progress | None = None) ->
         scenario=scenario.name,
         seed=seed,
         events=cluster.log.events,
-        virtual_seconds=float(duration),
+        virtual_seconds=round(float(cluster.environment.now), 6),
         wall_seconds=round(time.perf_counter() - began, 3),
         event_log_hash=cluster.log.hash,
         violations=tuple(cluster.checkers.violations),
@@ -55,4 +90,20 @@ def simulate(scenario: Scenario, seed: int, progress: Progress | None = None) ->
         bytes_fetched=cluster.source.bytes_served,
         evictions=cluster.evictions,
     )
-    return outcome, cluster.log.last_lines
+    return Run(
+        outcome=outcome,
+        last_lines=cluster.log.last_lines,
+        occasions={Site(*key): count for key, count in sorted(cluster.sites.occasions.items())},
+        sometimes=cluster.situations.seen,
+    )
+
+
+def _run_until(cluster: SimulatedCluster, duration: float, options: Options, progress: Progress | None) -> None:
+    for step in range(1, PROGRESS_STEPS + 1):
+        until = duration * step / PROGRESS_STEPS
+        if until > cluster.environment.now:
+            cluster.environment.run(until=until)
+        if progress is not None:
+            progress(step / PROGRESS_STEPS, cluster.log.events)
+        if options.stop_early and cluster.checkers.violations:
+            return

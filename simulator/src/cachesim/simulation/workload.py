@@ -14,10 +14,11 @@ from cachecore.names import (
     STORAGE_INITIALIZER_VOLUME,
     pod_keys,
 )
-from cachecore.ports import ClusterClient, Runtime, WatchEventType
+from cachecore.ports import ClusterClient, Runtime, Task, WatchEventType
 from cachecore.resources.core import Container, Pod, PodSpec, Volume, VolumeMount
 from cachecore.resources.meta import ObjectMeta
-from cachesim.simulation.scenario import Model, Traffic, duration_seconds
+from cachesim.simulation.scenario import Model, Traffic
+from cachesim.simulation.units import duration_seconds
 from cachesim.simulation.world import World, published_path
 
 NAMESPACE = "serving"
@@ -27,18 +28,19 @@ def model_uri(model: Model) -> str:
     return f"s3://models/{model.name}"
 
 
-def predictor_pod(name: str, model: Model) -> Pod:
+def predictor_pod(name: str, model: Model, namespace: str = NAMESPACE, node: str = "") -> Pod:
     """A pod as KServe's controller and pod webhook leave it: the storage initializer fills an emptyDir."""
     uri = model_uri(model)
     provision = VolumeMount(name=STORAGE_INITIALIZER_VOLUME, mount_path=DEFAULT_MODEL_MOUNT_PATH)
     return Pod(
         metadata=ObjectMeta(
             name=name,
-            namespace=NAMESPACE,
+            namespace=namespace,
             labels={INFERENCE_SERVICE_LABEL: model.name},
             annotations={STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION: uri},
         ),
         spec=PodSpec(
+            node_selector={"kubernetes.io/hostname": node} if node else {},
             init_containers=(
                 Container(
                     name=STORAGE_INITIALIZER_CONTAINER,
@@ -77,8 +79,19 @@ class Workload:
         self._weights = [1 / rank**traffic.zipf for rank in range(1, len(models) + 1)]
         self._created_at: dict[str, float] = {}
         self._hit: dict[str, bool] = {}
+        self._starting: Task[None] | None = None
+        self._living: dict[str, Task[None]] = {}
         self.start_seconds: list[float] = []
         self.hits = 0
+
+    def begin(self) -> None:
+        self._starting = self._runtime.spawn(self.run(), name="workload")
+
+    def end(self) -> None:
+        """No pod comes or goes any more: those that are there stay."""
+        for task in [self._starting, *self._living.values()]:
+            if task is not None:
+                task.cancel()
 
     async def run(self) -> None:
         """Start pods until cancelled."""
@@ -89,7 +102,7 @@ class Workload:
             number += 1
             model = self._runtime.random.choices(self._models, weights=self._weights)[0]
             name = f"{model.name}-{number}"
-            self._runtime.spawn(self._live(predictor_pod(name, model)), name=f"pod {name}")
+            self._living[name] = self._runtime.spawn(self._live(predictor_pod(name, model)), name=f"pod {name}")
 
     async def observe(self) -> None:
         """Watch the pods, and note when they are bound and Ready; until cancelled."""
@@ -108,6 +121,7 @@ class Workload:
         await self._insist(lambda: self._client.create(pod))
         await self._runtime.sleep(lifetime)
         await self._insist(lambda: self._client.delete(Pod, pod.name, namespace=NAMESPACE))
+        self._living.pop(pod.name, None)
 
     async def _insist(self, request: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Repeat a request until the API server took it, or answers that there is nothing left to do."""

@@ -18,6 +18,8 @@ from cachesim.apiserver.store import Change
 from cachesim.disk import DiskWorld
 from cachesim.source import SourceWorld
 
+# How long models may lie above a limit that was lowered: as long as the news and the evictions take.
+LOWERED_LIMIT_SECONDS = 120.0
 GROUP_PATH = "/var/lib/localmodel"
 
 _PUBLISHED = re.compile(r"^(?P<key>[0-9a-f]{16})/models/(?P=key)(?:/.*)?$")
@@ -52,8 +54,21 @@ class World:
         self.disks: dict[str, DiskWorld] = {}
         self.mounts: dict[Mount, None] = {}
         self.bound_at: dict[str, float] = {}
+        self._lowered = (0.0, 0)
+        self._names: dict[str, str] = {}
         self._state: dict[str, dict[tuple[str, str], JsonObject]] = {}
         server.store.listen(self._mirror)
+
+    def limit_changes(self, limit_bytes: int) -> None:
+        """The group's storage limit is another one from now on; what is held above it has time to go."""
+        self._lowered = (self.now() + LOWERED_LIMIT_SECONDS, max(self.limit_bytes, limit_bytes))
+        self.limit_bytes = limit_bytes
+
+    @property
+    def tolerated_bytes(self) -> int:
+        """What a node's models may take: the limit, or for a while the one that it had before."""
+        until, limit_bytes = self._lowered
+        return limit_bytes if self.now() < until else self.limit_bytes
 
     def objects(self, plural: str) -> Iterator[JsonObject]:
         """Every stored object of a kind, in the order in which they were made."""
@@ -61,6 +76,16 @@ class World:
 
     def object(self, plural: str, name: str, namespace: str = "") -> JsonObject | None:
         return self._state.get(plural, {}).get((namespace, name))
+
+    def model_name(self, key: str) -> str:
+        """The last name of the URI with that storage key; the key itself when no source has it."""
+        name = self._names.get(key)
+        if name is None:
+            uri = next((uri for uri in self.source.objects if storage_key(uri) == key), key)
+            name = uri.rpartition("/")[2]
+            if uri != key:
+                self._names[key] = name
+        return name
 
     def _mirror(self, change: Change) -> None:
         metadata = change.item["metadata"]
@@ -81,13 +106,17 @@ class World:
         """What S3 holds of the model with that storage key."""
         return next((objects for uri, objects in self.source.objects.items() if storage_key(uri) == key), ())
 
+    def _versions(self, key: str) -> list[tuple[ObjectInfo, ...]]:
+        return next((versions for uri, versions in self.source.versions.items() if storage_key(uri) == key), [])
+
     def published_keys(self, node: str) -> list[str]:
         disk = self.disks[node]
         return [key for key in sorted(disk.root) if disk.find(published_path(key)) is not None]
 
     def whole(self, node: str, key: str) -> bool:
-        """Whether a published copy is every file of the source, each byte written."""
-        return self.disks[node].holds(published_path(key), self.source_objects(key))
+        """Whether a published copy is every file of the source as it is or once was, each byte of it written."""
+        disk, path = self.disks[node], published_path(key)
+        return any(disk.holds(path, objects) for objects in reversed(self._versions(key)))
 
     def model_bytes(self, node: str) -> int:
         """What published copies and downloads in flight take."""
