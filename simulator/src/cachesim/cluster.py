@@ -68,8 +68,6 @@ from cachesim.source import FlowMover, SimulatedStores
 from cachewebhook.webhook import Webhook, WebhookOptions
 
 API_LATENCY_SECONDS = 0.002
-# A part is one flow: larger than in production, where it is 16 MiB, so that a terabyte costs a thousand events.
-PART_BYTES = 2**30
 
 
 class SimulatedCluster:
@@ -212,7 +210,9 @@ class SimulatedCluster:
             GatedDisk(disk, disk_gate, self._subjects),
             GatedStores(SimulatedStores(runtime, self.source), source_gate),
             GatedMover(mover, source_gate, self._subjects),
-            AgentOptions(node_name=host.name, transfer=TransferLimits(part_bytes=PART_BYTES)),
+            AgentOptions(
+                node_name=host.name, transfer=TransferLimits(part_bytes=quantity_bytes(self.scenario.part_size))
+            ),
         )
         runtime.spawn(agent.run(), name=process.name)
         return client
@@ -244,12 +244,14 @@ class SimulatedCluster:
         return Workload(self.runtime, self.admin_client(), self.world, traffic, self.scenario.models)
 
     def close(self) -> None:
-        """End every coroutine that still waits."""
-        for process in self._processes:
-            if process.runtime is not None:
-                process.runtime.close()
-        self.runtime.close()
-        self.fidelity.close()
+        """End every coroutine that still waits, and leave no file behind."""
+        try:
+            for process in self._processes:
+                if process.runtime is not None:
+                    process.runtime.close()
+            self.runtime.close()
+        finally:
+            self.fidelity.close()
 
     def _start_control_plane(self) -> None:
         client = InMemoryClient(self.server, user_agent="control-plane")

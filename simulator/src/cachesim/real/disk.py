@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import shutil
 import stat
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,14 +33,16 @@ from cachecore.ports import (
     ObjectStore,
     Part,
 )
+from cachecore.store.layout import STAGING_PATH
 from cachesim.disk import DiskEvent, DiskWorld, File
+from cachesim.real.graves import Graves, remove
 from cachesim.real.ground import Ground
 
 T = TypeVar("T")
 
 
 class RealDiskWorld(DiskWorld):
-    """`digests`: of each object's location, the blake3 of every version that there was.
+    """`digests`: the blake3 of each version of each object, by location and etag.
 
     `differs` is told, in words, where the production adapter did otherwise than the tree in memory.
     """
@@ -49,7 +53,7 @@ class RealDiskWorld(DiskWorld):
         directory: pathlib.Path,
         ground: Ground,
         *,
-        digests: Mapping[str, Sequence[str]],
+        digests: Mapping[tuple[str, str], str],
         differs: Callable[[str], None],
     ) -> None:
         super().__init__(capacity_bytes)
@@ -60,6 +64,7 @@ class RealDiskWorld(DiskWorld):
         self._posix = PosixDisk(str(directory))
         # One part moves at a time: everything real is done one after the other.
         self._mover = RangeMover(self._posix, connections=1, memory_bytes=BUFFER_BYTES_MIN, driver_parts=1)
+        self._graves = Graves(directory.with_name(f"{directory.name}-unlinked"))
         self._held_back: list[DiskEvent] | None = None
         self._known: dict[str, tuple[tuple[int, int, int], str]] = {}
         ground.when_closing(self._posix.close)
@@ -111,6 +116,9 @@ class RealDiskWorld(DiskWorld):
         self._both(partial(super().rename, source, target), partial(self._posix.rename, source, target))
 
     def remove_tree(self, path: str) -> None:
+        node = self.find(path)
+        if node is not None:
+            self._graves.keep(self.directory / path, path, node, self._unlinked)
         self._both(partial(super().remove_tree, path), partial(self._posix.remove_tree, path))
 
     def move(self, store: ObjectStore, part: Part) -> MovedPart:
@@ -121,8 +129,37 @@ class RealDiskWorld(DiskWorld):
 
     def wipe(self) -> None:
         for entry in self.directory.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+            remove(entry)
         super().wipe()
+
+    def lose_power(self, chance: random.Random) -> None:
+        """What the tree in memory has lost, the real files lose."""
+        before = {path: dict(file.parts) for path, file in self.files("")}
+        with self._holding_back() as events:
+            super().lose_power(chance)
+        self._graves.give_back(self)
+        modelled = dict(self.files(""))
+        for path, _ in list(self._real_files("")):
+            if path not in modelled:
+                (self.directory / path).unlink()
+        for path, file in modelled.items():
+            os.truncate(self.directory / path, file.size_bytes)
+            for offset, (length, _) in before.get(path, {}).items():
+                if offset not in file.parts:
+                    self._overwrite(path, offset, bytes(length))
+        self._tell_all(events)
+
+    def flip_bit(self) -> None:
+        parts = ((f"{STAGING_PATH}/{path}", offset) for path, file in self.files(STAGING_PATH) for offset in file.parts)
+        path, offset = next(parts, ("", 0))
+        if path:
+            self._overwrite(path, offset, bytes([self._byte(path, offset) ^ 1]))
+        super().flip_bit()
+
+    def become(self, other: DiskWorld) -> None:
+        super().become(other)
+        if isinstance(other, RealDiskWorld):
+            shutil.copytree(other.directory, self.directory, symlinks=True, dirs_exist_ok=True)
 
     def changed(self, verb: str, path: str, target: str = "") -> None:
         if self._held_back is not None:
@@ -133,12 +170,13 @@ class RealDiskWorld(DiskWorld):
         super().changed(verb, path, target)
 
     def holds(self, path: str, objects: Sequence[ObjectInfo]) -> bool:
-        """By checksum of the real bytes: of some version that the source had."""
+        """By checksum of the real bytes."""
         found = dict(self._real_files(path))
         if {name: status.st_size for name, status in found.items()} != {item.path: item.size_bytes for item in objects}:
             return False
         return all(
-            self._digest(f"{path}/{item.path}", found[item.path]) in self._digests[item.location] for item in objects
+            self._digest(f"{path}/{item.path}", found[item.path]) == self._digests[item.location, item.etag]
+            for item in objects
         )
 
     def differences(self) -> list[str]:
@@ -153,19 +191,16 @@ class RealDiskWorld(DiskWorld):
 
     def _both(self, modelled: partial[T], real: partial[Coroutine[Any, Any, T]]) -> T:
         """The answer of the production adapter; observers are called when the real files have changed, too."""
-        events: list[DiskEvent] = []
         expected: T | None = None
         refusal: DiskError | None = None
-        self._held_back = events
-        try:
-            expected = modelled()
-        except DiskFull:
-            # Of which the large file system below knows nothing.
-            raise
-        except DiskError as error:
-            refusal = error
-        finally:
-            self._held_back = None
+        with self._holding_back() as events:
+            try:
+                expected = modelled()
+            except DiskFull:
+                # Of which the large file system below knows nothing.
+                raise
+            except DiskError as error:
+                refusal = error
         try:
             answer = self._ground.run(real())
         except DiskError as error:
@@ -174,15 +209,39 @@ class RealDiskWorld(DiskWorld):
             raise
         if refusal is not None or answer != expected:
             self._tell(modelled, answer, expected if refusal is None else refusal)
+        self._tell_all(events)
+        return answer
+
+    @contextmanager
+    def _holding_back(self) -> Iterator[list[DiskEvent]]:
+        """Nobody is told of a change before the real files have it."""
+        events: list[DiskEvent] = []
+        self._held_back = events
+        try:
+            yield events
+        finally:
+            self._held_back = None
+
+    def _tell_all(self, events: Sequence[DiskEvent]) -> None:
         for event in events:
             self._compare(event.path)
             self._compare(event.target)
             self.changed(event.verb, event.path, event.target)
-        return answer
 
     def _tell(self, verb: partial[Any], answer: object, expected: object) -> None:
         words = " ".join([verb.func.__name__, *(str(argument)[:80] for argument in verb.args)])
         self._differs(f"{words}: the file system answers {answer!r:.200}, the model of it {expected!r:.200}")
+
+    def _byte(self, path: str, offset_bytes: int) -> int:
+        with (self.directory / path).open("rb") as file:
+            file.seek(offset_bytes)
+            return file.read(1)[0]
+
+    def _overwrite(self, path: str, offset_bytes: int, content: bytes) -> None:
+        with (self.directory / path).open("r+b") as file:
+            file.seek(offset_bytes)
+            file.write(content)
+        self._known.pop(path, None)
 
     def _compare(self, path: str) -> None:
         if not path:

@@ -24,7 +24,8 @@ class RealSource(SourceWorld):
 
     def __init__(self, ground: Ground, *, link: Link, latency_seconds: float) -> None:
         super().__init__(link=link, latency_seconds=latency_seconds)
-        self.digests: dict[str, list[str]] = {}
+        # Of each version of each object, by location and etag.
+        self.digests: dict[tuple[str, str], str] = {}
         self._ground = ground
 
     def add_model(self, uri: str, sizes_bytes: dict[str, int], version: int = 1) -> None:
@@ -34,9 +35,10 @@ class RealSource(SourceWorld):
             location = f"{uri}/{path}"
             content = content_of(location, version, size)
             etag = self._ground.s3.put(*_place(location), content)
-            self.digests.setdefault(location, []).append(blake3.blake3(content).hexdigest())
+            self.digests[location, etag] = blake3.blake3(content).hexdigest()
             made.append(ObjectInfo(path=path, location=location, size_bytes=size, etag=etag))
         self.objects[uri] = tuple(made)
+        self.versions.setdefault(uri, []).append(self.objects[uri])
 
     def open(self, uri: str, credentials: Credentials) -> OpenedSource:
         return RealOpenedSource(self._ground, self._ground.open_store(uri, credentials))

@@ -119,7 +119,11 @@ class Convergence(Section, frozen=True, kw_only=True):
 
 
 class Scenario(Section, frozen=True, kw_only=True):
-    """A whole scenario file. `seed` is the one to replay; `sometimes` names what a campaign must have seen."""
+    """A whole scenario file. `seed` is the one to replay; `sometimes` names what a campaign must have seen.
+
+    `part_size` is what one request of a download brings: larger than in production, where it is 16 MiB, so that a
+    terabyte costs a thousand events; smaller where models are.
+    """
 
     name: str
     description: str
@@ -129,6 +133,7 @@ class Scenario(Section, frozen=True, kw_only=True):
     models: Annotated[tuple[Model, ...], msgspec.Meta(min_length=1)]
     traffic: Traffic | None = None
     storage: ObjectStorage = ObjectStorage()
+    part_size: Size = "1Gi"
     managers: Positive = 1
     story: tuple[Step, ...] = ()
     faults: tuple[Fault, ...] = ()
