@@ -19,6 +19,7 @@ from cachesim.runtime import SimpyRuntime
 from cachesim.simulation.checkers import Checkers
 from cachesim.simulation.world import Mount, World, published_path
 from cachesim.source import SourceWorld
+from cachesim.tokens import part_token
 
 URI = "s3://models/iris"
 KEY = storage_key(URI)
@@ -70,8 +71,11 @@ class Bench:
         key = storage_key(uri)
         for name, size in sizes.items():
             self.run(self.disk.allocate([Allocation(f".localmodel/staging/{key}/{name}", size)]))
-            self.run(self.disk.write_part(f".localmodel/staging/{key}/{name}", 0, size, "token"))
+            source = next((item for item in self.world.source_objects(key) if item.path == name), None)
+            token = part_token(source, 0, size) if source is not None else "token"
+            self.run(self.disk.write_part(f".localmodel/staging/{key}/{name}", 0, size, token))
         self.run(self.disk.make_directory(f"{key}/models"))
+        self.run(self.disk.write(f".localmodel/manifests/{key}", b"{}"))
         self.run(self.disk.rename(f".localmodel/staging/{key}", published_path(key)))
 
     def evict(self) -> None:
@@ -180,6 +184,7 @@ def test_s6_a_copy_that_a_pod_uses_is_not_evicted(bench: Bench) -> None:
 
 
 def test_s6_a_pinned_copy_is_not_evicted(bench: Bench) -> None:
+    bench.world.limit_bytes = 200
     bench.local_model_node(entry(pinned=True), entry(OTHER_URI))
     bench.publish({"a": 100, "b": 50})
     bench.evict()
@@ -194,6 +199,7 @@ def test_s6_nothing_is_evicted_for_nothing(bench: Bench) -> None:
 
 
 def test_s6_a_copy_may_go_for_another_that_is_wanted(bench: Bench) -> None:
+    bench.world.limit_bytes = 200
     bench.local_model_node(entry(), entry(OTHER_URI))
     bench.publish({"a": 100, "b": 50})
     bench.evict()

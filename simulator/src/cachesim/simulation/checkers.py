@@ -21,16 +21,12 @@ from typing import Any
 
 import msgspec
 
-from cachecore.names import (
-    CACHE_FINALIZER,
-    NAMESPACE_CACHE_FINALIZER,
-    POD_KEY_LABEL,
-    POD_KEYS_ANNOTATION,
-    storage_key,
-)
+from cachecore.names import CACHE_FINALIZER, NAMESPACE_CACHE_FINALIZER, storage_key
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
-from cachesim.simulation.world import Mount, World, overlaps, published_key, published_path
+from cachesim.simulation.claims import Claims
+from cachesim.simulation.victims import Victims
+from cachesim.simulation.world import Mount, World, is_live_on, keys_of, overlaps, published_key, published_path
 
 JsonObject = dict[str, Any]
 
@@ -61,6 +57,8 @@ class Checkers:
         self.violations: list[Violation] = []
         self.observers: list[Callable[[Violation], None]] = []
         self.checks = 0
+        self._claims = Claims(world, self.fail)
+        self._victims = Victims(world, self.fail)
 
     def fail(self, invariant: str, message: str) -> None:
         if (invariant, message) not in self._seen:
@@ -81,9 +79,18 @@ class Checkers:
             key = published_key(path)
             if key:
                 self._check_serving_path(node, key, event)
-        key = published_key(event.path)
-        if event.verb == "rename" and key and event.path == published_path(key):
-            self._check_eviction(node, key)
+        self._victims.disk_changed(node, event)
+        if event.verb == "rename":
+            self._check_rename(node, event)
+
+    def _check_rename(self, node: str, event: DiskEvent) -> None:
+        went, came = published_key(event.path), published_key(event.target)
+        if went and event.path == published_path(went):
+            self._check_eviction(node, went)
+            self._claims.copy_went(node, went, was_whole=self._world.whole(node, went, event.target))
+        if came and event.target == published_path(came):
+            self._claims.copy_came(node, came)
+            self._victims.copy_came(node, came)
 
     def _check_mounts_untouched(self, node: str, event: DiskEvent) -> None:
         """S1. A rename that publishes creates its target, which no one can have mounted before."""
@@ -121,18 +128,7 @@ class Checkers:
             return
         if entry.get("pinned"):
             self.fail("S6", f"{node}: {key} was evicted though it is pinned")
-        if not self._has_cause(node, key, wanted):
-            self.fail("S6", f"{node}: {key} was evicted though no model that can fit needed its space")
-
-    def _has_cause(self, node: str, evicted: str, wanted: dict[str, JsonObject]) -> bool:
-        """Whether some other wanted model is missing and can fit, or usage was above the high watermark."""
-        world = self._world
-        here = set(world.published_keys(node))
-        sizes = {key: sum(item.size_bytes for item in world.source_objects(key)) for key in wanted}
-        if any(key not in here and key != evicted and 0 < sizes[key] <= world.limit_bytes for key in wanted):
-            return True
-        before = sum(sizes.get(key, 0) for key in here) + sizes[evicted]
-        return before > world.limit_bytes * world.high_watermark / 100
+        self._victims.copy_went(node, key, wanted)
 
     # Downloads and mounts.
 
@@ -165,6 +161,9 @@ class Checkers:
         self.checks += 1
         plural = change.resource_type.plural
         self._check_generation(change)
+        self._claims.api_changed(change)
+        if plural == "pods":
+            self._victims.pod_changed(change)
         if plural == "localmodelnodes" and change.type != "DELETED":
             self._check_node_status(change)
         if plural in ("localmodelcaches", "localmodelnamespacecaches"):
@@ -213,23 +212,10 @@ class Checkers:
                 self.fail("S7", f"the finalizer of {change.item['metadata']['name']} went while {name} holds {key}")
 
     def _pods_with_key(self, node: str, key: str) -> list[JsonObject]:
-        return [pod for pod in self._world.objects("pods") if _bound_and_live(pod, node) and key in keys_of(pod)]
+        return [pod for pod in self._world.objects("pods") if is_live_on(pod, node) and key in keys_of(pod)]
 
     def _wanted(self, node: str) -> dict[str, JsonObject]:
         """The entries of the node's spec, by storage key."""
         found = self._world.object("localmodelnodes", node) or {}
         entries = (found.get("spec") or {}).get("localModels", ())
         return {storage_key(entry["sourceModelUri"]): entry for entry in entries}
-
-
-def keys_of(pod: JsonObject) -> list[str]:
-    """The storage keys that a pod carries."""
-    metadata = pod["metadata"]
-    keys = [(metadata.get("labels") or {}).get(POD_KEY_LABEL, "")]
-    keys += (metadata.get("annotations") or {}).get(POD_KEYS_ANNOTATION, "").split(",")
-    return [key for key in keys if key]
-
-
-def _bound_and_live(pod: JsonObject, node: str) -> bool:
-    phase = (pod.get("status") or {}).get("phase", "")
-    return (pod.get("spec") or {}).get("nodeName") == node and phase not in ("Succeeded", "Failed")

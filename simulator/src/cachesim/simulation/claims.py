@@ -84,7 +84,9 @@ class Claims:
         missing = sorted(_listed(change.item) - states.keys())
         if missing:
             name = change.item["metadata"]["name"]
-            self._fail("S9", f"{name}: generation {observed} is said to be observed, but nothing is said of {missing[0]}")
+            self._fail(
+                "S9", f"{name}: generation {observed} is said to be observed, but nothing is said of {missing[0]}"
+            )
 
 
 def _listed(local: JsonObject) -> set[str]:

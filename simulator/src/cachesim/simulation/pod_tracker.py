@@ -6,10 +6,10 @@ from typing import Any
 
 from cachecore.names import INFERENCE_SERVICE_LABEL
 from cachesim.apiserver.store import Change
-from cachesim.simulation.checkers import keys_of
 from cachesim.simulation.copies import CopyTracker
 from cachesim.simulation.timeline import PodLife
 from cachesim.simulation.words import ModelNames
+from cachesim.simulation.world import keys_of
 
 JsonObject = dict[str, Any]
 

@@ -9,39 +9,47 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cachecore.names import storage_key
 from cachecore.store import layout
+from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
-from cachesim.simulation.world import World, published_path
+from cachesim.simulation.world import World, is_live_on, keys_of
 
 JsonObject = dict[str, Any]
 Fail = Callable[[str, str], None]
 
 # Watches may be late by so much, and an agent away: what is younger may be unknown to it.
-NEWS_SECONDS = 180.0
+NEWS_SECONDS = 300.0
 
 
 class Victims:
-    """Told of pods as they are bound and end, and of what changes on the disks."""
+    """Told of each write to a pod, of each change of a disk, and of each copy that comes or goes."""
 
     def __init__(self, world: World, fail: Fail) -> None:
         self._world = world
         self._fail = fail
-        # By (node, key): when it was evicted, or last came; when pods were last bound, or ended.
+        # By (node, key); a use is the making of a pod that was bound there.
         self._evicted_at: dict[tuple[str, str], float] = {}
         self._came_at: dict[tuple[str, str], float] = {}
-        self._bound_at: dict[tuple[str, str], float] = {}
+        self._used_at: dict[tuple[str, str], float] = {}
         self._ended_at: dict[tuple[str, str], float] = {}
         # What the agent must know by now, since it has written its ledger long after: the last use but the youngest.
         self._known_use: dict[tuple[str, str], float] = {}
+        self._made_at: dict[str, float] = {}
+        self._replaced_at: dict[str, float] = {}
         self._foreign_at: dict[str, float] = {}
         self._lowest_limit_bytes = world.limit_bytes
 
-    def pod_bound(self, node: str, key: str) -> None:
-        self._bound_at[node, key] = self._world.now()
-
-    def pod_ended(self, node: str, key: str) -> None:
-        self._ended_at[node, key] = self._world.now()
+    def pod_changed(self, change: Change) -> None:
+        """A pod was made, bound, or has ended."""
+        now, uid = self._world.now(), change.item["metadata"]["uid"]
+        made_at = self._made_at.setdefault(uid, now)
+        node = (change.item.get("spec") or {}).get("nodeName", "")
+        over = change.type == "DELETED" or (change.item.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        for key in keys_of(change.item) if node else ():
+            if over:
+                self._ended_at[node, key] = now
+            else:
+                self._used_at[node, key] = max(made_at, self._used_at.get((node, key), 0.0))
 
     def disk_changed(self, node: str, event: DiskEvent) -> None:
         now = self._world.now()
@@ -49,11 +57,15 @@ class Victims:
         if self._world.disks[node].foreign_bytes:
             self._foreign_at[node] = now
         if event.verb == "wipe":
-            self._forget(node)
+            # Another disk: what was known of the old one is void, and what is on the new one may have any history.
+            self._replaced_at[node] = now
+            for known in (self._evicted_at, self._known_use):
+                for place in [place for place in known if place[0] == node]:
+                    del known[place]
         elif event.verb == "write" and event.path == layout.LEDGER_PATH:
-            for (where, key), bound_at in self._bound_at.items():
-                if where == node and bound_at + NEWS_SECONDS < now:
-                    self._known_use[node, key] = bound_at
+            for (where, key), used_at in self._used_at.items():
+                if where == node and used_at + NEWS_SECONDS < now:
+                    self._known_use[node, key] = used_at
 
     def copy_came(self, node: str, key: str) -> None:
         self._came_at[node, key] = self._world.now()
@@ -65,32 +77,25 @@ class Victims:
         self._check_order(node, key, wanted)
         self._evicted_at[node, key] = self._world.now()
 
-    def _forget(self, node: str) -> None:
-        """Another disk: what was known of the old one is void, and what is on the new one may have any history."""
-        now = self._world.now()
-        for known in (self._evicted_at, self._known_use):
-            for where, key in [place for place in known if place[0] == node]:
-                del known[where, key]
-        for key in self._world.published_keys(node):
-            self._came_at[node, key] = now
-
     def _size_bytes(self, key: str) -> int:
         return sum(item.size_bytes for item in self._world.source_objects(key))
 
     def _check_need(self, node: str, evicted: str, wanted: dict[str, JsonObject]) -> None:
-        """With all that could be wanted there, and the copy still in its place, the high watermark was far."""
+        """Nothing goes while the copy, and all that may be wanted beside it, take less than the high watermark."""
         world, now = self._world, self._world.now()
         if now - self._foreign_at.get(node, float("-inf")) < NEWS_SECONDS:
             return
         here = world.published_keys(node)
         needed_bytes = world.model_bytes(node) + self._size_bytes(evicted)
+        limit_bytes = min(self._lowest_limit_bytes, world.disks[node].capacity_bytes)
         for key in wanted:
             if key != evicted and key not in here and not self._is_out(node, key):
-                needed_bytes += self._size_bytes(key)
-        limit_bytes = min(self._lowest_limit_bytes, world.disks[node].capacity_bytes)
+                # For what can never fit nothing goes.
+                needed_bytes += size_bytes if (size_bytes := self._size_bytes(key)) <= world.tolerated_bytes else 0
         if needed_bytes * 100 <= limit_bytes * world.high_watermark:
             self._fail(
-                "S6", f"{node}: {evicted} was evicted, though all would have taken {needed_bytes} of {limit_bytes} bytes"
+                "S6",
+                f"{node}: {evicted} was evicted, though all would have taken {needed_bytes} of {limit_bytes} bytes",
             )
 
     def _is_out(self, node: str, key: str) -> bool:
@@ -98,30 +103,30 @@ class Victims:
         evicted_at = self._evicted_at.get((node, key))
         if evicted_at is None:
             return False
-        last = max(self._bound_at.get((node, key), 0.0), self._ended_at.get((node, key), 0.0))
+        last = max(self._used_at.get((node, key), 0.0), self._ended_at.get((node, key), 0.0))
         return last + NEWS_SECONDS < evicted_at
 
     def _check_order(self, node: str, evicted: str, wanted: dict[str, JsonObject]) -> None:
         """Under LRU, of two copies that could have gone the one goes whose last use is longer ago."""
         last_use = self._known_use.get((node, evicted))
-        if last_use is None or _policy(wanted) != "LRU":
+        if last_use is None or self._policy(node) != "LRU":
             return
         for key in self._world.published_keys(node):
             entry = wanted.get(key)
             if entry is None or not self._could_go_instead(node, key, evicted, wanted):
                 continue
-            last_news = max(
-                known.get((node, key), 0.0) for known in (self._came_at, self._bound_at, self._ended_at)
-            )
+            records = (self._came_at, self._used_at, self._ended_at)
+            last_news = max(self._replaced_at.get(node, 0.0), *(record.get((node, key), 0.0) for record in records))
             if last_news + NEWS_SECONDS < last_use:
                 self._fail("S6", f"{node}: {evicted} was evicted, though {key} was used longer ago and stays")
 
     def _could_go_instead(self, node: str, key: str, evicted: str, wanted: dict[str, JsonObject]) -> bool:
         entry, other = wanted[key], wanted[evicted]
         same_rank = entry.get("priority", 0) == other.get("priority", 0) and not entry.get("pinned")
-        in_use = self._bound_at.get((node, key), 0.0) > self._ended_at.get((node, key), -1.0)
+        in_use = any(is_live_on(pod, node) and key in keys_of(pod) for pod in self._world.objects("pods"))
         return same_rank and not in_use and self._size_bytes(key) >= self._size_bytes(evicted)
 
-
-def _policy(wanted: dict[str, JsonObject]) -> str:
-    return "LRU"
+    def _policy(self, node: str) -> str:
+        spec = (self._world.object("localmodelnodes", node) or {}).get("spec") or {}
+        policy: str = ((spec.get("storage") or {}).get("eviction") or {}).get("policy", "LRU")
+        return policy

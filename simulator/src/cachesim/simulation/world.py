@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from cachecore.names import storage_key
+from cachecore.names import POD_KEY_LABEL, POD_KEYS_ANNOTATION, storage_key
 from cachecore.ports import ObjectInfo
 from cachesim.apiserver.server import ApiServer
 from cachesim.apiserver.store import Change
@@ -113,9 +113,12 @@ class World:
         disk = self.disks[node]
         return [key for key in sorted(disk.root) if disk.find(published_path(key)) is not None]
 
-    def whole(self, node: str, key: str) -> bool:
-        """Whether a published copy is every file of the source as it is or once was, each byte of it written."""
-        disk, path = self.disks[node], published_path(key)
+    def whole(self, node: str, key: str, path: str = "") -> bool:
+        """Whether a published copy is every file of the source as it is or once was, each byte of it written.
+
+        `path` is where the copy is now, when it is no longer published.
+        """
+        disk, path = self.disks[node], path or published_path(key)
         return any(disk.holds(path, objects) for objects in reversed(self._versions(key)))
 
     def model_bytes(self, node: str) -> int:
@@ -123,6 +126,20 @@ class World:
         disk = self.disks[node]
         published = sum(disk.size_bytes(published_path(key)) for key in self.published_keys(node))
         return published + disk.size_bytes(".localmodel/staging")
+
+
+def keys_of(pod: JsonObject) -> list[str]:
+    """The storage keys that a pod carries."""
+    metadata = pod["metadata"]
+    keys = [(metadata.get("labels") or {}).get(POD_KEY_LABEL, "")]
+    keys += (metadata.get("annotations") or {}).get(POD_KEYS_ANNOTATION, "").split(",")
+    return [key for key in keys if key]
+
+
+def is_live_on(pod: JsonObject, node: str) -> bool:
+    """Whether the pod is bound to the node, and has not ended."""
+    phase = (pod.get("status") or {}).get("phase", "")
+    return (pod.get("spec") or {}).get("nodeName") == node and phase not in ("Succeeded", "Failed")
 
 
 def published_path(key: str) -> str:
