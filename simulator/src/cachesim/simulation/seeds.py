@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -56,8 +57,7 @@ def seed_ranges(seeds: Iterable[int]) -> tuple[SeedRange, ...]:
 def missing_between(ranges: Iterable[SeedRange]) -> tuple[SeedRange, ...]:
     """The seeds between the first and the last one that are in none of the ranges."""
     missing = []
-    ordered = sorted(ranges)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(sorted(ranges)):
         if after.first > before.last + 1:
             missing.append(SeedRange(before.last + 1, after.first - 1))
     return tuple(missing)
