@@ -13,7 +13,8 @@ import pytest
 
 from cachesim.simulation.outcome import Outcome
 from cachesim.simulation.run import simulate
-from cachesim.simulation.scenario import Scenario, load_scenario
+from cachesim.simulation.scenario import Scenario
+from cachesim.simulation.scenario_file import load_scenario
 
 SCENARIOS = pathlib.Path(__file__).parents[2] / "simulator" / "scenarios"
 
@@ -27,7 +28,7 @@ def first() -> Scenario:
 def short(first: Scenario) -> Scenario:
     """The first scenario's first 45 minutes, its faults brought forward into them."""
     faults = tuple(
-        msgspec.structs.replace(fault, at=at, after="5m")
+        msgspec.structs.replace(fault, when=at, lasting="5m")
         for fault, at in zip(first.faults, ("15m", "20m", "25m"), strict=True)
     )
     return msgspec.structs.replace(first, duration="45m", faults=faults)
@@ -35,7 +36,7 @@ def short(first: Scenario) -> Scenario:
 
 @pytest.fixture(scope="module")
 def outcome(first: Scenario) -> Outcome:
-    return simulate(first, seed=1)[0]
+    return simulate(first, seed=1).outcome
 
 
 @pytest.mark.timeout(600)
@@ -58,12 +59,12 @@ def test_pods_start_all_through_the_run(outcome: Outcome) -> None:
 
 @pytest.mark.timeout(600)
 def test_one_seed_gives_one_run(short: Scenario) -> None:
-    assert simulate(short, seed=3)[0].event_log_hash == simulate(short, seed=3)[0].event_log_hash
+    assert simulate(short, seed=3).outcome.event_log_hash == simulate(short, seed=3).outcome.event_log_hash
 
 
 @pytest.mark.timeout(600)
 def test_another_seed_gives_another_run(short: Scenario) -> None:
-    assert simulate(short, seed=3)[0].event_log_hash != simulate(short, seed=4)[0].event_log_hash
+    assert simulate(short, seed=3).outcome.event_log_hash != simulate(short, seed=4).outcome.event_log_hash
 
 
 def _run_command(scenario: pathlib.Path, output: pathlib.Path, hash_seed: str) -> subprocess.CompletedProcess[str]:

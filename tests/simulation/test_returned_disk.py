@@ -8,7 +8,7 @@ import pytest
 
 from cachesim.simulation.outcome import Outcome
 from cachesim.simulation.run import simulate
-from cachesim.simulation.scenario import load_scenario
+from cachesim.simulation.scenario_file import load_scenario
 
 SCENARIO = pathlib.Path(__file__).parents[2] / "simulator" / "scenarios" / "returned-disk.yaml"
 MODELS_BYTES = 19 * 2**30
@@ -16,7 +16,7 @@ MODELS_BYTES = 19 * 2**30
 
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
-    return simulate(load_scenario(SCENARIO), seed=1)[0]
+    return simulate(load_scenario(SCENARIO), seed=1).outcome
 
 
 @pytest.mark.timeout(300)

@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 from cachecore.errors import InvalidInput
-from cachesim.simulation.scenario import duration_seconds, load_scenario, rate_bytes_per_second
+from cachesim.simulation.scenario_file import load_plan, load_scenario
+from cachesim.simulation.units import duration_seconds, rate_bytes_per_second
 
 SCENARIO = """\
 name: small
@@ -17,7 +18,7 @@ models:
   - {name: a, size: 1Gi}
   - {name: b, size: 2Gi, priority: 3}
 faults:
-  - {at: 1m, what: node-lost, node: node-2}
+  - {when: 1m, where: node-2, what: node-lost}
 """
 
 
@@ -55,7 +56,7 @@ def test_a_value_of_a_wrong_form_says_what_to_write(path: pathlib.Path) -> None:
 
 def test_a_word_that_is_not_one_of_the_allowed_lists_them(path: pathlib.Path) -> None:
     message = _mistake(path, "node-lost", "node-gone")
-    assert message == ":10: faults[0].what: write one of agent-crash, manager-crash, node-lost, node-deleted"
+    assert message.startswith(":10: faults[0].what: write one of crash-before, crash-after, error, answer-lost, ")
 
 
 def test_a_missing_field_is_named(path: pathlib.Path) -> None:
@@ -63,9 +64,49 @@ def test_a_missing_field_is_named(path: pathlib.Path) -> None:
 
 
 def test_a_fault_on_a_node_that_is_not_there_lists_the_nodes(path: pathlib.Path) -> None:
-    assert _mistake(path, "node: node-2", "node: node-7") == (
-        ":10: faults[0].node: no node 'node-7': use one of node-1, node-2"
+    assert _mistake(path, "where: node-2", "where: node-7") == (
+        ":10: faults[0].where: no node 'node-7': use one of node-1, node-2"
     )
+
+
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        (
+            "{when: 1m, what: crash-after}",
+            "when: crash-after strikes a call: write which occasion of the site, such as",
+        ),
+        ("{when: 2nd, what: error}", "where: an occasion needs a site: write 'process verb subject', such as"),
+        ("{when: 2nd, where: a b c d, what: error}", "where: a site has three words at most: process, verb, subject"),
+        ("{when: 1m, what: node-lost}", "where: no node '': use one of node-1, node-2"),
+        ("{when: 1m, where: manager-2, what: manager-crash}", "where: no manager 'manager-2': use one of manager-1"),
+        ("{when: 1m, where: node-1, what: api-down}", "where: api-down strikes the whole cluster: leave it out"),
+        ("{when: 1m, what: object-changed, model: c}", "model: no model 'c': use one of a, b"),
+        ("{when: soon, what: api-down}", "when: write a time (40s) or the n-th occasion of a site (1st, 2nd, 3rd)"),
+    ],
+)
+def test_a_fault_that_can_strike_nothing_says_what_to_write(path: pathlib.Path, fault: str, message: str) -> None:
+    assert message in _mistake(path, "{when: 1m, where: node-2, what: node-lost}", fault)
+
+
+@pytest.mark.parametrize(
+    "step, message",
+    [
+        ("{at: 1s, do: deploy, name: chat}", "story[0].model: deploy needs it"),
+        ("{at: 1s, do: start-pod, name: p, model: c}", "story[0].model: no model 'c': use one of a, b"),
+        ("{at: 1s, do: cordon, node: node-9}", "story[0].node: no node 'node-9': use one of node-1, node-2"),
+        ("{at: 1s, do: set-limit}", "story[0].size: set-limit needs it"),
+    ],
+)
+def test_a_step_that_cannot_be_taken_says_what_is_missing(path: pathlib.Path, step: str, message: str) -> None:
+    assert message in _mistake(path, "faults:", f"story:\n  - {step}\nfaults:")
+
+
+def test_a_plan_of_its_own_is_checked_against_the_scenario(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("faults:\n  - {when: 3s, where: node-3, what: node-lost}\n")
+    with pytest.raises(InvalidInput, match=r"plan.yaml:2: faults\[0\].where: no node 'node-3'"):
+        load_plan(plan, load_scenario(path))
 
 
 def test_a_limit_beyond_the_disk_is_refused(path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import pathlib
 import sys
 
@@ -11,46 +12,95 @@ import msgspec
 
 from cachecore.errors import InvalidInput
 from cachecore.quantity import format_bytes
+from cachesim.fidelity import FIDELITIES
 from cachesim.simulation.outcome import Outcome
-from cachesim.simulation.scenario_file import load_scenario
+from cachesim.simulation.scenario import Scenario
+from cachesim.simulation.scenario_file import load_plan, load_scenario
+from cachesim.simulation.seeds import SeedRange, parse_seeds
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "simulate",
         help="run a scenario in virtual time and check the invariants",
-        description="Run one scenario in virtual time, with the production services unmodified. "
-        "Exit code 1 when an invariant was broken, 2 when the scenario is not valid.",
+        description="Run a scenario in virtual time, with the production services unmodified; with --seeds or with "
+        "generated faults, a campaign of many runs. Exit code 1 when an invariant broke, 2 when an input is not valid.",
     )
     parser.add_argument("scenario", type=pathlib.Path, metavar="SCENARIO", help="a scenario file (YAML)")
-    parser.add_argument("--seed", type=int, default=1, help="decides everything that is left to chance (default: 1)")
+    parser.add_argument(
+        "--seed", type=int, help="decides everything that is left to chance (default: the scenario's own, or 1)"
+    )
+    parser.add_argument("--seeds", metavar="A..B", help="a campaign: one run for each of these seeds")
+    parser.add_argument(
+        "--faults",
+        metavar="PLAN",
+        help="what goes wrong instead of the scenario's own faults: a plan file; `random`: one to three faults drawn "
+        "for each seed; `exhaustive`: each fault at each write of the scenario, one run each",
+    )
+    parser.add_argument(
+        "--fidelity", choices=FIDELITIES, default="flow", help="rates only, or every byte for real (default: flow)"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of a campaign (default: all cores)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the outcome as JSON")
     parser.add_argument("--verbose", action="store_true", help="show the log of the simulated services")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    # Imported late, so that the other commands start without the services.
-    from cachesim.simulation.run import simulate
-
     # What the simulated services log is theirs: a person reads the outcome.
     logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
     try:
         scenario = load_scenario(arguments.scenario)
+        if arguments.seeds is not None or arguments.faults in ("random", "exhaustive"):
+            from cachesim.commands.campaign import run_and_tell
+
+            return run_and_tell(scenario, _seeds(arguments, scenario), arguments)
+        return _run_once(scenario, arguments)
     except InvalidInput as error:
         print(f"localmodel simulate: {error}", file=sys.stderr)
         return 2
-    outcome, last_lines = simulate(scenario, arguments.seed, _show_progress if sys.stderr.isatty() else None)
-    if arguments.json is not None:
-        try:
-            arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n")
-        except OSError as error:
-            raise InvalidInput(f"{arguments.json}: cannot be written: {error.strerror}") from error
-    print(describe(outcome))
-    if not outcome.ok:
-        print("\nThe last events:", *(f"  {line[:160]}" for line in last_lines), sep="\n")
-        print(f"\nReplay it: localmodel simulate {arguments.scenario} --seed {arguments.seed}")
-    return 0 if outcome.ok else 1
+
+
+def _seeds(arguments: argparse.Namespace, scenario: Scenario) -> SeedRange:
+    if arguments.seeds is None:
+        seed = _seed(arguments, scenario)
+        return SeedRange(seed, seed)
+    if arguments.seed is not None:
+        raise InvalidInput("--seed and --seeds: give one of them")
+    return parse_seeds(arguments.seeds)
+
+
+def _seed(arguments: argparse.Namespace, scenario: Scenario) -> int:
+    if arguments.seed is not None:
+        return int(arguments.seed)
+    return 1 if scenario.seed is None else scenario.seed
+
+
+def _run_once(scenario: Scenario, arguments: argparse.Namespace) -> int:
+    # Imported late, so that the other commands start without the services.
+    from cachesim.simulation.run import Options, simulate
+
+    faults = None if arguments.faults is None else load_plan(pathlib.Path(arguments.faults), scenario)
+    seed = _seed(arguments, scenario)
+    progress = _show_progress if sys.stderr.isatty() else None
+    done = simulate(scenario, seed, Options(faults=faults, fidelity=arguments.fidelity), progress=progress)
+    write_outcome(done.outcome, arguments.json)
+    print(describe(done.outcome))
+    if not done.outcome.ok:
+        print("\nThe last events:", *(f"  {line[:160]}" for line in done.last_lines), sep="\n")
+        plan = f" --faults {arguments.faults}" if arguments.faults else ""
+        print(f"\nReplay it: localmodel simulate {arguments.scenario} --seed {seed}{plan} --replay")
+    return 0 if done.outcome.ok else 1
+
+
+def write_outcome(outcome: Outcome, path: pathlib.Path | None) -> None:
+    """Raises `InvalidInput` when the file can't be written."""
+    if path is None:
+        return
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n")
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def describe(outcome: Outcome) -> str:
@@ -58,15 +108,18 @@ def describe(outcome: Outcome) -> str:
     hours = outcome.virtual_seconds / 3600
     rate = outcome.events / outcome.wall_seconds if outcome.wall_seconds else 0.0
     starts = outcome.cold_starts
+    what = f"seed {outcome.seed}" if outcome.plans == 1 else f"{outcome.plans} plans, seeds {outcome.seeds}"
     lines = [
-        f"scenario {outcome.scenario}, seed {outcome.seed}: {'ok' if outcome.ok else 'INVARIANTS BROKEN'}",
+        f"scenario {outcome.scenario}, {what}: {'ok' if outcome.ok else 'FAILED'}",
         f"  {hours:.1f} h of virtual time in {outcome.wall_seconds:.1f} s, {outcome.events} events ({rate:,.0f}/s)",
         f"  {starts.count} pod starts, {starts.hit_ratio:.1%} of them with their model already on the node",
         f"  from creation to ready: p50 {starts.p50_seconds:.1f} s, p99 {starts.p99_seconds:.1f} s",
         f"  {format_bytes(outcome.bytes_fetched)} fetched, {outcome.evictions} evictions",
         f"  event log {outcome.event_log_hash}",
     ]
-    lines += [f"  {found.invariant} at {found.time:.3f} s: {found.message}" for found in outcome.violations]
+    lines += [f"  {found.invariant} at {found.time:.3f} s: {found.message}" for found in outcome.violations[:20]]
+    if len(outcome.violations) > 20:
+        lines.append(f"  and {len(outcome.violations) - 20} violations more")
     return "\n".join(lines)
 
 

@@ -80,6 +80,8 @@ class Faultable(Protocol):
     def upgrade_all(self, pause_seconds: float) -> None: ...
 
 
+Effect = Callable[[str], None]
+
 SLOW_STORAGE = 0.05
 SKEW_SECONDS = 3600.0
 
@@ -105,6 +107,7 @@ class Injector:
         self._managers = managers
         self._models = models
         self._told = told
+        self._effects = self._make_effects()
         self._ends: dict[int, tuple[Fault, str]] = {}
         self._count = 0
         self._healed = False
@@ -169,85 +172,75 @@ class Injector:
             self._mend(fault, target)
 
     def _break(self, fault: Fault, target: str) -> None:
-        cluster = self._cluster
         if fault.what in _WEATHER:
             self._conditions.begin(fault.what, target if fault.kind.scope is Scope.NODE else "")
-            return
-        match fault.what:
-            case "agent-crash":
-                cluster.crash_agent(target)
-            case "agent-paused":
-                cluster.pause_agent(target, paused=True)
-            case "manager-crash":
-                cluster.crash_manager(target)
-            case "manager-paused":
-                cluster.pause_manager(target, paused=True)
-            case "rolling-upgrade":
-                cluster.upgrade_all(fault.lasting_seconds)
-            case "node-lost" | "node-deleted":
-                cluster.crash_host(target)
-                if fault.what == "node-deleted":
-                    cluster.delete_node(target)
-            case "node-silent":
-                cluster.silence_node(target, silent=True)
-            case "power-loss":
-                cluster.lose_power(target)
-            case "clock-skew":
-                cluster.set_clock(target, SKEW_SECONDS)
-            case "api-down":
-                self._conditions.begin("api-down")
-                cluster.cut_watches(expired=False)
-            case _:
-                self._break_things(fault, target)
-
-    def _break_things(self, fault: Fault, target: str) -> None:
-        """The disk's, the watches' and the object store's part of `_break`."""
-        cluster = self._cluster
-        match fault.what:
-            case "disk-full":
-                cluster.fill_disk(target, full=True)
-            case "bit-flip":
-                cluster.flip_bit(target)
-            case "watches-cut" | "watches-expired":
-                cluster.cut_watches(expired=fault.what == "watches-expired")
-            case "storage-slow":
-                cluster.slow_storage(SLOW_STORAGE)
-            case "storage-stalled":
-                cluster.stall_storage(stalled=True)
-            case "object-changed":
-                cluster.change_source(fault.model or self._models[0])
-            case _:
-                raise AssertionError(f"no effect for {fault.what}")
+        elif fault.what == "object-changed":
+            self._cluster.change_source(fault.model or self._models[0])
+        elif fault.what == "rolling-upgrade":
+            self._cluster.upgrade_all(fault.lasting_seconds)
+        else:
+            self._effects[fault.what][0](target)
 
     def _mend(self, fault: Fault, target: str) -> None:
-        cluster = self._cluster
         if fault.what in _WEATHER:
             self._conditions.end(fault.what, target if fault.kind.scope is Scope.NODE else "")
             return
-        match fault.what:
-            case "agent-crash":
-                cluster.start_agent(target)
-            case "agent-paused":
-                cluster.pause_agent(target, paused=False)
-            case "manager-crash":
-                cluster.start_manager(target)
-            case "manager-paused":
-                cluster.pause_manager(target, paused=False)
-            case "node-lost" | "node-deleted" | "power-loss":
-                if fault.disk == "wiped":
-                    cluster.wipe_disk(target)
-                elif fault.disk == "swapped":
-                    cluster.swap_disk(target)
-                cluster.start_host(target)
-            case "node-silent":
-                cluster.silence_node(target, silent=False)
-            case "clock-skew":
-                cluster.set_clock(target, 0.0)
-            case "api-down":
-                self._conditions.end("api-down")
-            case "disk-full":
-                cluster.fill_disk(target, full=False)
-            case "storage-slow":
-                cluster.slow_storage(1.0)
-            case "storage-stalled":
-                cluster.stall_storage(stalled=False)
+        if fault.disk == "wiped":
+            self._cluster.wipe_disk(target)
+        elif fault.disk == "swapped":
+            self._cluster.swap_disk(target)
+        if fault.what in self._effects:
+            self._effects[fault.what][1](target)
+
+    def _make_effects(self) -> dict[What, tuple[Effect, Effect]]:
+        """How each fault that is no weather breaks its target, and how that is mended."""
+        cluster, conditions = self._cluster, self._conditions
+
+        def api_down(_: str) -> None:
+            conditions.begin("api-down")
+            cluster.cut_watches(expired=False)
+
+        def delete_node(name: str) -> None:
+            cluster.crash_host(name)
+            cluster.delete_node(name)
+
+        return {
+            "agent-crash": (cluster.crash_agent, cluster.start_agent),
+            "agent-paused": (
+                lambda name: cluster.pause_agent(name, paused=True),
+                lambda name: cluster.pause_agent(name, paused=False),
+            ),
+            "manager-crash": (cluster.crash_manager, cluster.start_manager),
+            "manager-paused": (
+                lambda name: cluster.pause_manager(name, paused=True),
+                lambda name: cluster.pause_manager(name, paused=False),
+            ),
+            "node-lost": (cluster.crash_host, cluster.start_host),
+            "node-deleted": (delete_node, cluster.start_host),
+            "power-loss": (cluster.lose_power, cluster.start_host),
+            "node-silent": (
+                lambda name: cluster.silence_node(name, silent=True),
+                lambda name: cluster.silence_node(name, silent=False),
+            ),
+            "clock-skew": (
+                lambda name: cluster.set_clock(name, SKEW_SECONDS),
+                lambda name: cluster.set_clock(name, 0.0),
+            ),
+            "api-down": (api_down, lambda _: conditions.end("api-down")),
+            "watches-cut": (lambda _: cluster.cut_watches(expired=False), _nothing),
+            "watches-expired": (lambda _: cluster.cut_watches(expired=True), _nothing),
+            "disk-full": (
+                lambda name: cluster.fill_disk(name, full=True),
+                lambda name: cluster.fill_disk(name, full=False),
+            ),
+            "bit-flip": (cluster.flip_bit, _nothing),
+            "storage-slow": (lambda _: cluster.slow_storage(SLOW_STORAGE), lambda _: cluster.slow_storage(1.0)),
+            "storage-stalled": (
+                lambda _: cluster.stall_storage(stalled=True),
+                lambda _: cluster.stall_storage(stalled=False),
+            ),
+        }
+
+
+def _nothing(_: str) -> None:
+    """It is over at once, or mends by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -123,5 +123,3 @@ KINDS: dict[What, Kind] = {
     "object-changed": Kind(Scope.CLUSTER, "the objects of a model are replaced by other versions"),
     "credentials-expired": Kind(Scope.CLUSTER, "the object store refuses the credentials", 45.0),
 }
-
-assert tuple(KINDS) == get_args(What)

@@ -4,9 +4,9 @@
     - {when: 3rd, where: manager-1 update_status LocalModelNode/node-2, what: crash-after}
     - {when: 2nd, where: agent/node-1 rename, what: error}
 
-`when` is a time since the beginning, or the n-th occasion of a *site*: a call of a port, written `process verb subject`,
-each of which may be a pattern as in a shell; what is left out matches everything. A fault that strikes a node can be
-triggered by a site, too: then it strikes the node of the process that made the call.
+`when` is a time since the beginning, or the n-th occasion of a *site*: a call of a port, written `process verb
+subject`, each of which may be a pattern as in a shell; what is left out matches everything. A fault that
+strikes a node can be triggered by a site, too: then it strikes the node of the process that made the call.
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ class Fault(Section, frozen=True, kw_only=True):
     def words(self) -> str:
         """The fault in a line, as in a plan."""
         lasting = f" for {self.lasting_seconds:g} s" if self.lasting_seconds else ""
-        details = "".join(f", {name} {value}" for name, value in (("disk", self.disk), ("model", self.model)) if value)
-        if self.disk == "kept":
-            details = f", model {self.model}" if self.model else ""
-        return f"{self.what} at {self.when}{' of' if self.occasion else ''} {self.where or 'the cluster'}{lasting}{details}"
+        details = f", model {self.model}" if self.model else ""
+        if self.disk != "kept":
+            details += f", disk {self.disk}"
+        when = f"{self.when} of" if self.occasion else self.when
+        return f"{self.what} at {when} {self.where or 'the cluster'}{lasting}{details}"
 
 
 class FaultPlan(Section, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Sites: the named calls of ports, counted, where a fault plan strikes.
 
-A site is `process verb subject`: which process calls which verb of a port, and on what. `agent/node-1 rename copy/llama`
-is an agent that publishes a model; `manager-1 update LocalModelNode/node-2` is the manager that writes a spec.
+A site is `process verb subject`: which process calls which verb of a port, and on what. `agent/node-1 rename
+copy/llama` is an agent that publishes a model, `manager-1 patch LocalModelNode/node-2` the manager that writes a spec.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import msgspec
 from cachesim.faults.plan import Fault
 
 # Verbs after which the world is another one: a crash before and after them is not the same.
-WRITES = frozenset(
-    ("create", "update", "update_status", "patch", "delete")
-    + ("write", "append", "allocate", "shrink", "rename", "remove_tree", "make_directory", "sync_tree", "move")
-)
+_API_WRITES = ("create", "update", "update_status", "patch", "delete")
+_DISK_WRITES = ("write", "append", "allocate", "shrink", "rename", "remove_tree", "make_directory", "sync_tree", "move")
+WRITES = frozenset((*_API_WRITES, *_DISK_WRITES))
 
 
 class Site(msgspec.Struct, frozen=True, order=True):

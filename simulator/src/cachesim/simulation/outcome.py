@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 
@@ -20,8 +21,21 @@ class ColdStarts(msgspec.Struct, frozen=True, kw_only=True):
     p99_seconds: float
 
 
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan that broke an invariant, and the smallest scenario that was found to do the same."""
+
+    seed: int
+    invariant: str
+    message: str
+    plan: list[Any]
+    shrunk: dict[str, Any]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The stable JSON of one run. `wall_seconds` alone may differ between two runs of one seed."""
+    """The stable JSON of one run, or of a campaign: then numbers are sums, and the hash is made of all runs' hashes.
+
+    `wall_seconds` alone may differ between two runs of the same seeds. `seed` is the first one, `seeds` are all.
+    """
 
     schema: str = SCHEMA
     ok: bool
@@ -35,6 +49,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cold_starts: ColdStarts
     bytes_fetched: int
     evictions: int
+    seeds: str = ""
+    plans: int = 1
+    sometimes: dict[str, int] = {}
+    missed: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 def summarise_starts(seconds: list[float], hits: int) -> ColdStarts:

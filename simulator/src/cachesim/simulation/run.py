@@ -42,6 +42,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     last_lines: tuple[str, ...]
     occasions: dict[Site, int]
     sometimes: dict[str, int]
+    start_seconds: tuple[float, ...]
+    hits: int
 
 
 def simulate(
@@ -89,12 +91,16 @@ def simulate(
         cold_starts=summarise_starts(workload.start_seconds, workload.hits) if workload else summarise_starts([], 0),
         bytes_fetched=cluster.source.bytes_served,
         evictions=cluster.evictions,
+        seeds=str(seed),
+        sometimes=cluster.situations.seen,
     )
     return Run(
         outcome=outcome,
         last_lines=cluster.log.last_lines,
         occasions={Site(*key): count for key, count in sorted(cluster.sites.occasions.items())},
         sometimes=cluster.situations.seen,
+        start_seconds=tuple(workload.start_seconds) if workload else (),
+        hits=workload.hits if workload else 0,
     )
 
 

@@ -32,8 +32,8 @@ _STEP_NEEDS = {
 def load_scenario(path: pathlib.Path) -> Scenario:
     """Read and check a scenario file. Raises `InvalidInput` with file, line, field and what is allowed."""
     scenario, document = _load(path, Scenario)
-    problem = _scenario_problem(scenario) or _faults_problem(scenario, scenario.faults)
-    _refuse(path, document, problem)
+    _refuse(path, document, _scenario_problem(scenario))
+    _refuse(path, document, _faults_problem(scenario, scenario.faults))
     return scenario
 
 

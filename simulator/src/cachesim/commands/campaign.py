@@ -1,0 +1,92 @@
+"""The campaigns of `localmodel simulate`: many runs, their progress, and what a person reads of their failures."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+import msgspec
+
+from cachecore.errors import InvalidInput
+from cachesim.campaign.campaign import SOMETIMES_PLANS, FaultsOf, make_plans, run_campaign
+from cachesim.campaign.plans import Plan
+from cachesim.campaign.shrinking import as_yaml
+from cachesim.commands.simulate import describe, write_outcome
+from cachesim.faults.situations import SITUATIONS
+from cachesim.simulation.outcome import Failure, Outcome
+from cachesim.simulation.run import simulate
+from cachesim.simulation.scenario import Scenario
+from cachesim.simulation.scenario_file import load_plan
+from cachesim.simulation.seeds import SeedRange
+
+# How often progress is told where it can't overwrite itself.
+_TOLD_SECONDS = 10.0
+
+
+def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Namespace) -> int:
+    """Run the campaign that the arguments ask for. Raises `InvalidInput`."""
+    if arguments.jobs < 1:
+        raise InvalidInput("--jobs: at least one process is needed")
+    plans = make_plans(scenario, seeds, _faults_of(arguments.faults, scenario))
+    outcome = run_campaign(
+        scenario, plans, jobs=arguments.jobs, fidelity=arguments.fidelity, told=_Progress(len(plans))
+    )
+    write_outcome(outcome, arguments.json)
+    print(describe(outcome))
+    _tell_missed(outcome)
+    for failure in outcome.failures:
+        tell_failure(failure)
+    return 0 if outcome.ok else 1
+
+
+def _faults_of(text: str | None, scenario: Scenario) -> FaultsOf:
+    match text:
+        case "random":
+            return "random"
+        case "exhaustive":
+            return "exhaustive"
+        case None:
+            return None
+        case _:
+            return load_plan(pathlib.Path(text), scenario)
+
+
+class _Progress:
+    """Plans per second and what is left, on one line of a terminal, or a line now and then elsewhere."""
+
+    def __init__(self, plans: int) -> None:
+        self._plans = plans
+        self._told_seconds = 0.0
+
+    def __call__(self, done: int, failed: int, seconds: float) -> None:
+        terminal = sys.stderr.isatty()
+        if not terminal and done < self._plans and seconds - self._told_seconds < _TOLD_SECONDS:
+            return
+        self._told_seconds = seconds
+        rate = done / seconds if seconds else 0.0
+        left_seconds = (self._plans - done) / rate if rate else 0.0
+        words = f"{done} of {self._plans} plans, {failed} failed, {rate:.1f} plans/s, {left_seconds:.0f} s to go"
+        end = "\n" if not terminal or done == self._plans else ""
+        print(f"{chr(13) if terminal else ''}{words:<78}", end=end, file=sys.stderr, flush=True)
+
+
+def _tell_missed(outcome: Outcome) -> None:
+    if outcome.missed:
+        enough = outcome.plans >= SOMETIMES_PLANS
+        print(f"\nNever seen{'' if enough else f' (which counts from {SOMETIMES_PLANS} plans on)'}:")
+        for name in outcome.missed:
+            print(f"  {name}: {SITUATIONS[name]}")
+
+
+def tell_failure(failure: Failure) -> None:
+    """A failure as a person needs it: what broke, the smallest scenario that does it, and what happened last in it."""
+    print(f"\nseed {failure.seed} broke {failure.invariant}: {failure.message}")
+    if not failure.shrunk:
+        print("  its plan: " + "; ".join(str(fault) for fault in failure.plan))
+        return
+    shrunk = msgspec.convert(failure.shrunk, Scenario)
+    print("The smallest scenario that was found to break it; save it, and step through it with --replay:\n")
+    print(as_yaml(shrunk))
+    again = simulate(shrunk, Plan(seed=failure.seed, faults=shrunk.faults).seed)
+    print("Its last events:", *(f"  {line[:160]}" for line in again.last_lines), sep="\n")
