@@ -44,11 +44,15 @@ async def write_manifest(disk: Disk, whole: manifest.Manifest) -> None:
 
 
 async def retire(disk: Disk, key: str, trash_name: str) -> None:
-    """Take a copy away in one rename; its bytes are unlinked later, off the main path.
-
-    The folder goes before its manifest: after a crash between the two, a manifest without a folder is no copy.
-    """
+    """Take a copy away in one rename; its bytes are unlinked later, off the main path. `forget` has to follow."""
     await disk.make_directory(layout.TRASH_PATH)
     with contextlib.suppress(PathMissing):
         await disk.rename(layout.published_path(key), layout.trash_path(trash_name))
+
+
+async def forget(disk: Disk, key: str) -> None:
+    """Remove the manifest of a copy that has gone.
+
+    The folder goes before its manifest: after a crash between the two, a manifest without a folder is no copy.
+    """
     await disk.remove_tree(layout.manifest_path(key))

@@ -156,10 +156,12 @@ class Store:
         name = f"{key}-{self._runtime.random.getrandbits(32):08x}"
         size_bytes = self.held[key].size_bytes if key in self.held else await self._weight(layout.published_path(key))
         await publishing.retire(self.disk, key, name)
+        # At once: if the rest fails, the copy is no longer here all the same.
         for known in (self.held, self.damaged, self.unproven):
             known.pop(key, None)
         self.trash[name] = size_bytes
         self.trash_changed.set()
+        await publishing.forget(self.disk, key)
 
     async def look_at_staging(self, key: str) -> None:
         """A transfer has failed: what it has given back is room for others at once."""
