@@ -79,6 +79,8 @@ class Checkers:
             key = published_key(path)
             if key:
                 self._check_serving_path(node, key, event)
+        if event.verb == "power":
+            self._check_after_power_loss(node)
         self._victims.disk_changed(node, event)
         if event.verb == "rename":
             self._check_rename(node, event)
@@ -115,6 +117,12 @@ class Checkers:
             self.fail("S4", f"{node}: {event.verb} of {event.path} inside a serving path")
         elif self._world.disks[node].find(published_path(key)) is not None and not self._world.whole(node, key):
             self.fail("S4", f"{node}: {published_path(key)} is not the whole model")
+
+    def _check_after_power_loss(self, node: str) -> None:
+        """S4. What had its name was durable before it got it."""
+        for key in self._world.published_keys(node):
+            if not self._world.whole(node, key):
+                self.fail("S4", f"{node}: {published_path(key)} is not whole after a power loss")
 
     def _check_eviction(self, node: str, key: str) -> None:
         """S6. Not what is in use or pinned, and never for nothing."""
