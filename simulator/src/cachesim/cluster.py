@@ -78,6 +78,8 @@ class SimulatedCluster:
         self.seed = seed
         self.environment = simpy.Environment()
         self.runtime = SimpyRuntime(self.environment, seed=seed, host="control-plane", on_failure=self._task_failed)
+        # Of its own: the same seed brings the same pods at the same times, whatever else draws lots meanwhile.
+        self._traffic_runtime = SimpyRuntime(self.environment, seed=seed, host="traffic", on_failure=self._task_failed)
         self.log = EventLog(Words.of(scenario))
         self.storage_bytes_per_second = rate_bytes_per_second(scenario.storage.bandwidth)
         self.fidelity = make_fidelity(
@@ -241,7 +243,7 @@ class SimulatedCluster:
         traffic = self.scenario.traffic
         if traffic is None:
             return None
-        return Workload(self.runtime, self.admin_client(), self.world, traffic, self.scenario.models)
+        return Workload(self._traffic_runtime, self.admin_client(), self.world, traffic, self.scenario.models)
 
     def close(self) -> None:
         """End every coroutine that still waits, and leave no file behind."""
@@ -249,6 +251,7 @@ class SimulatedCluster:
             for process in self._processes:
                 if process.runtime is not None:
                     process.runtime.close()
+            self._traffic_runtime.close()
             self.runtime.close()
         finally:
             self.fidelity.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from typing import TYPE_CHECKING
 
 from cachecore.errors import NotFound
@@ -24,6 +25,8 @@ class Breakages:
     def __init__(self, cluster: SimulatedCluster) -> None:
         self._cluster = cluster
         self._stalled = 0
+        # Of its own: what a loss of power takes doesn't depend on what else draws lots.
+        self._chance = random.Random(f"{cluster.seed}/power")
         self._gone: dict[str, None] = {}
 
     def crash_host(self, name: str) -> None:
@@ -41,7 +44,7 @@ class Breakages:
     def lose_power(self, name: str) -> None:
         host = self._cluster.hosts[name]
         host.power_off()
-        host.disk.lose_power(self._cluster.runtime.random)
+        host.disk.lose_power(self._chance)
 
     def wipe_disk(self, name: str) -> None:
         self._cluster.hosts[name].disk.wipe()
