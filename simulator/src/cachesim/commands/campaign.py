@@ -13,9 +13,10 @@ from cachesim.campaign.campaign import SOMETIMES_PLANS, FaultsOf, make_plans, ru
 from cachesim.campaign.plans import Plan
 from cachesim.campaign.shrinking import as_yaml
 from cachesim.commands.simulate import describe, write_outcome
+from cachesim.commands.watching import simulate_watched
 from cachesim.faults.situations import SITUATIONS
 from cachesim.simulation.outcome import Failure, Outcome
-from cachesim.simulation.run import simulate
+from cachesim.simulation.run import Options
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.scenario_file import load_plan
 from cachesim.simulation.seeds import SeedRange
@@ -28,6 +29,8 @@ def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Names
     """Run the campaign that the arguments ask for. Raises `InvalidInput`."""
     if arguments.jobs < 1:
         raise InvalidInput("--jobs: at least one process is needed")
+    if arguments.replay:
+        raise InvalidInput("--replay steps through one run: give one --seed, and faults from a file or none")
     plans = make_plans(scenario, seeds, _faults_of(arguments.faults, scenario))
     outcome = run_campaign(
         scenario, plans, jobs=arguments.jobs, fidelity=arguments.fidelity, told=_Progress(len(plans))
@@ -35,8 +38,11 @@ def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Names
     write_outcome(outcome, arguments.json)
     print(describe(outcome))
     _tell_missed(outcome)
+    drawn = next((failure for failure in outcome.failures if failure.shrunk), None)
     for failure in outcome.failures:
-        tell_failure(failure)
+        tell_failure(failure, report=arguments.report if failure is drawn else None)
+    if arguments.report is not None and drawn is None:
+        print(f"\n{arguments.report} was not written: it would draw the first failure that was shrunk.")
     return 0 if outcome.ok else 1
 
 
@@ -79,8 +85,11 @@ def _tell_missed(outcome: Outcome) -> None:
             print(f"  {name}: {SITUATIONS[name]}")
 
 
-def tell_failure(failure: Failure) -> None:
-    """A failure as a person needs it: what broke, the smallest scenario that does it, and what happened last in it."""
+def tell_failure(failure: Failure, report: pathlib.Path | None = None) -> None:
+    """A failure as a person needs it: what broke, the smallest scenario that does it, and what happened last in it.
+
+    `report` is where that scenario's run is drawn.
+    """
     print(f"\nseed {failure.seed} broke {failure.invariant}: {failure.message}")
     if not failure.shrunk:
         print("  its plan: " + "; ".join(str(fault) for fault in failure.plan))
@@ -88,5 +97,14 @@ def tell_failure(failure: Failure) -> None:
     shrunk = msgspec.convert(failure.shrunk, Scenario)
     print("The smallest scenario that was found to break it; save it, and step through it with --replay:\n")
     print(as_yaml(shrunk))
-    again = simulate(shrunk, Plan(seed=failure.seed, faults=shrunk.faults).seed)
-    print("Its last events:", *(f"  {line[:160]}" for line in again.last_lines), sep="\n")
+    again = simulate_watched(
+        shrunk,
+        Plan(seed=failure.seed, faults=shrunk.faults).seed,
+        Options(),
+        command=f"localmodel simulate SHRUNK.yaml --seed {failure.seed}",
+        report=report,
+        replay=False,
+        progress=None,
+    )
+    if again is not None:
+        print("Its last events:", *(f"  {line[:160]}" for line in again.last_lines), sep="\n")

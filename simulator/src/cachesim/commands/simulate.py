@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import pathlib
+import shlex
 import sys
 
 import msgspec
@@ -42,6 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of a campaign (default: all cores)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the outcome as JSON")
+    parser.add_argument(
+        "--report", type=pathlib.Path, metavar="FILE.html", help="draw the run as a page: a lane per node, over time"
+    )
+    parser.add_argument(
+        "--replay", action="store_true", help="tell the run in words, on a terminal event by event as you ask for them"
+    )
     parser.add_argument("--verbose", action="store_true", help="show the log of the simulated services")
     parser.set_defaults(run=run)
 
@@ -78,19 +85,37 @@ def _seed(arguments: argparse.Namespace, scenario: Scenario) -> int:
 
 def _run_once(scenario: Scenario, arguments: argparse.Namespace) -> int:
     # Imported late, so that the other commands start without the services.
-    from cachesim.simulation.run import Options, simulate
+    from cachesim.commands.watching import simulate_watched
+    from cachesim.simulation.run import Options
 
     faults = None if arguments.faults is None else load_plan(pathlib.Path(arguments.faults), scenario)
     seed = _seed(arguments, scenario)
-    progress = _show_progress if sys.stderr.isatty() else None
-    done = simulate(scenario, seed, Options(faults=faults, fidelity=arguments.fidelity), progress=progress)
+    again = _command(arguments, seed)
+    done = simulate_watched(
+        scenario,
+        seed,
+        Options(faults=faults, fidelity=arguments.fidelity),
+        command=again,
+        report=arguments.report,
+        replay=arguments.replay,
+        progress=_show_progress if sys.stderr.isatty() else None,
+    )
+    if done is None:
+        return 0
     write_outcome(done.outcome, arguments.json)
     print(describe(done.outcome))
     if not done.outcome.ok:
         print("\nThe last events:", *(f"  {line[:160]}" for line in done.last_lines), sep="\n")
-        plan = f" --faults {arguments.faults}" if arguments.faults else ""
-        print(f"\nReplay it: localmodel simulate {arguments.scenario} --seed {seed}{plan} --replay")
+        print(f"\nReplay it: {again} --replay")
     return 0 if done.outcome.ok else 1
+
+
+def _command(arguments: argparse.Namespace, seed: int) -> str:
+    """What runs it again, as typed into a shell."""
+    words = ["localmodel", "simulate", str(arguments.scenario), "--seed", str(seed)]
+    words += ["--faults", arguments.faults] if arguments.faults else []
+    words += ["--fidelity", arguments.fidelity] if arguments.fidelity != "flow" else []
+    return shlex.join(words)
 
 
 def write_outcome(outcome: Outcome, path: pathlib.Path | None) -> None:

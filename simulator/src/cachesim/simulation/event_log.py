@@ -49,6 +49,7 @@ class EventLog:
         self._hash = hashlib.sha256()
         self._describe = describe
         self._last: collections.deque[Event] = collections.deque(maxlen=KEPT_EVENTS)
+        self._until_violation: tuple[Event, ...] = ()
         self.observers: list[Callable[[Event], None]] = []
         self.events = 0
 
@@ -66,6 +67,8 @@ class EventLog:
     def note(self, seconds: float, kind: str, words: str, *, node: str = "") -> None:
         """What is told to people alone: it is not hashed, so that a run with checkers has the hash of one without."""
         self._keep(Event(seconds, kind, words, node))
+        if kind == "violation" and not self._until_violation:
+            self._until_violation = tuple(self._last)
 
     @property
     def hash(self) -> str:
@@ -73,8 +76,9 @@ class EventLog:
 
     @property
     def last_lines(self) -> tuple[str, ...]:
-        """The last events in words."""
-        lines = [f"{event.seconds:.3f} {words}" for event in self._last if (words := self._describe(event))]
+        """In words, the last events up to the first violation; of a run without one, the last events."""
+        events = self._until_violation or self._last
+        lines = [f"{event.seconds:.3f} {words}" for event in events if (words := self._describe(event))]
         return tuple(lines[-SHOWN_LINES:])
 
     def _keep(self, event: Event) -> None:
