@@ -267,3 +267,37 @@ def test_s9_observed_generation_never_falls(bench: Bench) -> None:
     assert bench.broken == []
     bench.merge("localmodelnodes", "n1", {"status": {"observedGeneration": 1}}, "status")
     assert bench.broken == ["S9"]
+
+
+def _namespace_cache(bench: Bench) -> None:
+    bench.create("namespaces", {"metadata": {"name": "team-a"}})
+    spec = {"sourceModelUri": URI, "modelSize": "150", "nodeGroups": ["workers"]}
+    bench.create("localmodelnamespacecaches", {"metadata": {"name": "iris"}, "spec": spec}, namespace="team-a")
+
+
+def test_s8_no_pod_is_given_the_model_of_another_namespace(bench: Bench) -> None:
+    _namespace_cache(bench)
+    bench.pod()
+    assert bench.broken == ["S8"]
+
+
+def test_s8_a_pod_may_have_a_model_that_all_may_use(bench: Bench) -> None:
+    _namespace_cache(bench)
+    bench.cache()
+    bench.pod()
+    assert bench.broken == []
+
+
+@pytest.mark.parametrize(("path", "broken"), [(KEY, []), ("", ["S8"]), (f"models/{KEY}", ["S8"])])
+def test_s8_a_volume_shows_the_view_of_one_model(bench: Bench, path: str, broken: list[str]) -> None:
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "local": {"path": f"/var/lib/localmodel/{path}"},
+        "nodeAffinity": affinity,
+    }
+    bench.create(
+        "persistentvolumes", {"metadata": {"name": "v", "labels": {"localmodel.kserve.io/cache": "iris"}}, "spec": spec}
+    )
+    assert bench.broken == broken

@@ -25,6 +25,7 @@ from cachecore.names import CACHE_FINALIZER, NAMESPACE_CACHE_FINALIZER, storage_
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
 from cachesim.simulation.claims import Claims
+from cachesim.simulation.isolation import Isolation
 from cachesim.simulation.victims import Victims
 from cachesim.simulation.world import Mount, World, is_live_on, keys_of, overlaps, published_key, published_path
 
@@ -59,6 +60,7 @@ class Checkers:
         self.checks = 0
         self._claims = Claims(world, self.fail)
         self._victims = Victims(world, self.fail)
+        self._isolation = Isolation(world, self.fail)
 
     def fail(self, invariant: str, message: str) -> None:
         if (invariant, message) not in self._seen:
@@ -152,16 +154,7 @@ class Checkers:
     def mounted(self, mount: Mount, namespace: str) -> None:
         """S8. A pod sees views of models that its namespace may use, and nothing above them."""
         self.checks += 1
-        key = mount.path.partition("/")[0]
-        owners = [
-            cache["metadata"].get("namespace", "")
-            for cache in self._world.caches()
-            if storage_key(cache["spec"]["sourceModelUri"]) == key
-        ]
-        if ".." in mount.path.split("/") or not key:
-            self.fail("S8", f"{mount.node}: pod {mount.pod_uid} mounts {mount.path!r}, above the views")
-        elif owners and "" not in owners and namespace not in owners:
-            self.fail("S8", f"{mount.node}: namespace {namespace} mounts {key}, which belongs to {', '.join(owners)}")
+        self._isolation.mounted(mount, namespace)
 
     # Writes to the API.
 
@@ -170,6 +163,7 @@ class Checkers:
         plural = change.resource_type.plural
         self._check_generation(change)
         self._claims.api_changed(change)
+        self._isolation.api_changed(change)
         if plural == "pods":
             self._victims.pod_changed(change)
         if plural == "localmodelnodes" and change.type != "DELETED":
