@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # 2026-01-01T00:00:00Z: timestamps in a simulated world look like timestamps, and are the same in every run.
 START_SECONDS = 1_767_225_600.0
+# By then whoever is going to join a task that has failed has come to it.
+JOINED_WITHIN_SECONDS = 30.0
 
 
 class Cancelled(BaseException):
@@ -263,15 +265,18 @@ class SimpyRuntime:
         return result
 
     def note_failure(self, task: SimpyTask[Any], error: BaseException) -> None:
-        """An exception that nobody waits for must not vanish: it is reported once the task's joiners had their turn."""
+        """An exception that nobody waits for must not vanish: it is reported once the task's joiners had their turn.
+
+        Who joins many tasks comes to each in its turn: one that failed may have to wait until others have ended.
+        """
 
         def report(_: simpy.Event) -> None:
-            if not task.joined:
+            if not task.joined and not self._crashed:
                 logger.error("task %s failed: %r", task.name, error, exc_info=error)
                 if self._on_failure is not None:
                     self._on_failure(task.name, error)
 
-        self.environment.timeout(0).callbacks.append(report)
+        self.environment.timeout(JOINED_WITHIN_SECONDS).callbacks.append(report)
 
     def forget(self, task: SimpyTask[Any]) -> None:
         self._tasks.pop(task.process, None)
