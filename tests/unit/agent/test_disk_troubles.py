@@ -8,7 +8,7 @@ import pytest
 from cacheagent.assembly import TransferLimits
 from cacheagent.ledger import Ledger, LedgerEntry, not_ahead
 from cacheagent.testing import NodeRig
-from cachecore.errors import DiskFull
+from cachecore.errors import DiskFailure, DiskFull
 from cachecore.eviction import Usage
 from cachecore.resources.serving import EvictionPolicy
 from cachecore.store import layout
@@ -188,3 +188,20 @@ def test_times_to_come_become_now_in_their_order_and_a_small_difference_stays() 
 def test_a_ledger_without_times_to_come_is_left_as_it_is() -> None:
     ledger = Ledger(entries={"a": LedgerEntry(usage=Usage(last_used_seconds=500.0))})
     assert not_ahead(ledger, 1000.0) is ledger
+
+
+@pytest.mark.parametrize(("verb", "pattern", "after"), [("remove_tree", "*staging*", False), ("rename", "*", True)])
+def test_a_copy_whose_publishing_failed_at_the_end_is_not_fetched_again(
+    rig: NodeRig, verb: str, pattern: str, after: bool
+) -> None:
+    """It is there, whole: beside a second one it would take its room twice."""
+    iris = rig.model("iris", size_bytes=800)
+    rig.assign(iris)
+    rig.disk.faults.fail(verb, DiskFailure("input/output error"), pattern=pattern, after=after)
+
+    async def scenario() -> None:
+        rig.start()
+        await rig.sleep(20)
+
+    rig.run(scenario)
+    assert (rig.state(iris), rig.source.faults.count("list")) == ("Downloaded", 1)

@@ -163,9 +163,12 @@ class Store:
         self.trash_changed.set()
         await publishing.forget(self.disk, key)
 
-    async def look_at_staging(self, key: str) -> None:
-        """A transfer has failed: what it has given back is room for others at once."""
+    async def look_again(self, key: str) -> None:
+        """A transfer has failed: what it has given back is room for others at once, what it has published is here."""
         with contextlib.suppress(DiskError):
+            copy = await look_at(self.disk, key)
+            if copy.whole:
+                self._take_copy(copy)
             if not await self.disk.exists(layout.staging_path(key)):
                 self.staged.pop(key, None)
 

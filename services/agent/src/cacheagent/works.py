@@ -125,7 +125,7 @@ class Works:
             await begin()
         except LocalModelError as error:
             self._failed(demand, work, _reason(error), str(error))
-            await self._store.look_at_staging(demand.key)
+            await self._store.look_again(demand.key)
         except Exception as error:
             logger.exception("work failed", extra={"key": demand.key})
             # It may be a library's, and tell of a request.
@@ -201,6 +201,12 @@ class Works:
     async def _fetch(self, demand: Demand) -> None:
         source = self._records.get(demand.key).source
         if source is None:
+            return
+        await self._store.look_again(demand.key)
+        here = self._store.held.get(demand.key)
+        if here is not None:
+            # An earlier attempt failed after it had published: to fetch it again would take its room twice.
+            self._arrived(demand, here)
             return
         self._store.staged.setdefault(demand.key, 0)
         self._tell("Normal", "Downloading", f"{demand.name}: downloading {demand.uri}")
