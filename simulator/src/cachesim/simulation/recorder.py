@@ -98,7 +98,7 @@ class Recorder:
             models=tuple(self._model_lines(lanes)),
             outages=tuple(outages.get("", ())),
             pods=self._pods.lives(),
-            faults=tuple(self._faults),
+            faults=tuple(over_by(fault, end_seconds) for fault in self._faults),
             violations=tuple(self._violations),
             downloads=self._copies.downloads(end_seconds),
             evictions=tuple(self._copies.evictions),
@@ -159,7 +159,7 @@ def healed(faults: list[FaultSpan], words: str, seconds: float) -> list[FaultSpa
     They mean it with its own words, or with `<what> ends on <where>`, where both are in its words.
     """
     if words == "all faults stop":
-        return [_ended(fault, seconds) if fault.end_seconds is None and _lasts(fault) else fault for fault in faults]
+        return [over_by(fault, seconds) for fault in faults]
     what, _, where = words.partition(" ends")
     where = where.removeprefix(" on ")
     for index, fault in enumerate(faults):
@@ -169,9 +169,12 @@ def healed(faults: list[FaultSpan], words: str, seconds: float) -> list[FaultSpa
     return faults
 
 
-def _lasts(fault: FaultSpan) -> bool:
-    """Whether a fault says that it lasts; others struck once and were over."""
-    return re.search(r" for [\d.e+]+ s\b", fault.words) is not None
+def over_by(fault: FaultSpan, seconds: float) -> FaultSpan:
+    """A fault whose end nobody told, and which says how long it lasts: it was over then, or at this moment."""
+    match = re.search(r" for (\d[\d.e+]*) s\b", fault.words)
+    if fault.end_seconds is not None or match is None:
+        return fault
+    return _ended(fault, min(seconds, fault.begin_seconds + float(match[1])))
 
 
 def _ended(fault: FaultSpan, seconds: float) -> FaultSpan:

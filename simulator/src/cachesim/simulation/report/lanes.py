@@ -14,6 +14,7 @@ from cachesim.simulation.report.thinning import (
     bins,
     by_model,
     merge_spans,
+    most_telling,
     points_per_node,
     resolution_seconds,
     thin_points,
@@ -40,8 +41,9 @@ _TEXT_PERCENT = 5.0
 class Lanes:
     """Draws one timeline."""
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
+    def __init__(self, whole: Timeline) -> None:
+        timeline = self._timeline = most_telling(whole)
+        self._nodes = len(whole.nodes)
         self._end = timeline.end_seconds or 1.0
         self._resolution = resolution_seconds(timeline)
         rows = sum(len({span.model for span in node.copies}) for node in timeline.nodes)
@@ -71,7 +73,7 @@ class Lanes:
         """Copies of each model, and whatever concerns no node alone."""
         top = FLAG_HEIGHT
         areas, labels = [], []
-        nodes = max(1, len(self._timeline.nodes))
+        nodes = max(1, self._nodes)
         for model in self._timeline.models:
             points = [(point.seconds, point.copies / nodes) for point in model.copies]
             labels.append(Label(top=top + 4, text=model.name))
@@ -262,6 +264,11 @@ class Lanes:
 
     def _thinned(self) -> Iterable[str]:
         timeline = self._timeline
+        if len(timeline.nodes) < self._nodes:
+            yield (
+                f"{len(timeline.nodes)} of {self._nodes} nodes have a lane: those with violations, then those with "
+                "faults, then those with most evictions. The table has all."
+            )
         whole = sum(len(node.copies) for node in timeline.nodes) + len(timeline.pods) + len(timeline.evictions)
         if self._drawn < whole:
             yield (

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from cachesim.simulation.timeline import CopySpan, DiskPoint, Timeline
+from cachesim.simulation.timeline import CopySpan, DiskPoint, NodeLane, Timeline
 
 # About 190 bytes each, title included: a page of them stays below 3 MB.
-MARKS_MAX = 14_000
+MARKS_MAX = 16_000
 # Of all nodes together, about 12 bytes each.
-POINTS_MAX = 60_000
+POINTS_MAX = 40_000
 POINTS_PER_NODE_MAX = 1_000
+# More lanes than that nobody reads; fewer of them can be drawn finely.
+LANES_MAX = 60
+_REFINEMENTS = 3
 # No screen shows more columns at once; zoomed in, one may look this closely.
 _COLUMNS = 20_000
 
@@ -29,10 +33,42 @@ class MergedSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 def resolution_seconds(timeline: Timeline) -> float:
     """The shortest time that is drawn, so that the page does not grow beyond its limit."""
-    resolution = timeline.end_seconds / _COLUMNS
-    while _marks(timeline, resolution) > MARKS_MAX:
-        resolution *= 2
-    return resolution
+    enough = timeline.end_seconds / _COLUMNS
+    if _marks(timeline, enough) <= MARKS_MAX:
+        return enough
+    too_fine = enough
+    while enough < timeline.end_seconds and _marks(timeline, enough) > MARKS_MAX:
+        too_fine, enough = enough, enough * 4
+    for _ in range(_REFINEMENTS):
+        middle = (too_fine + enough) / 2
+        if _marks(timeline, middle) > MARKS_MAX:
+            too_fine = middle
+        else:
+            enough = middle
+    return enough
+
+
+def most_telling(timeline: Timeline) -> Timeline:
+    """The timeline with as many nodes as a person may read, in their order.
+
+    Those with violations come first, then those with faults, then those with most evictions.
+    """
+    if len(timeline.nodes) <= LANES_MAX:
+        return timeline
+    evictions = collections.Counter(mark.node for mark in timeline.evictions)
+    faults = collections.Counter(fault.node for fault in timeline.faults)
+    violations = collections.Counter(found.node for found in timeline.violations)
+
+    def interest(node: NodeLane) -> tuple[int, int, int]:
+        return violations[node.name], faults[node.name], evictions[node.name]
+
+    chosen = {node.name for node in sorted(timeline.nodes, key=interest, reverse=True)[:LANES_MAX]}
+    return msgspec.structs.replace(
+        timeline,
+        nodes=tuple(node for node in timeline.nodes if node.name in chosen),
+        pods=tuple(pod for pod in timeline.pods if pod.node in chosen),
+        evictions=tuple(mark for mark in timeline.evictions if mark.node in chosen),
+    )
 
 
 def merge_spans(spans: Iterable[CopySpan], resolution: float) -> list[MergedSpan]:
