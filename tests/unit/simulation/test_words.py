@@ -55,6 +55,11 @@ def test_an_agent_reports_how_far_a_download_came() -> None:
     assert words(event) == "agent of node-2 reports llama-8b Downloading, 3.0 GiB of 16.0 GiB"
 
 
+def test_an_agent_reports_another_rate() -> None:
+    event = change(LOCAL_NODE, copy_status(), copy_status(bytesPerSecond=GIB), name="node-2")
+    assert words(event) == "agent of node-2 reports llama-8b Downloading at 1.0 GiB/s"
+
+
 def test_a_copy_that_is_as_it_was_is_not_told() -> None:
     evicted = {"key": "b" * 16, "state": "Evicted", "reason": "NoRoom"}
     before, after = copy_status(), copy_status(bytesDone=GIB)

@@ -27,12 +27,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 def key_figures(outcome: Outcome) -> list[tuple[str, str]]:
     """The outcome's numbers: what, how much."""
     starts = outcome.cold_starts
-    return [
-        ("virtual time", lasting(outcome.virtual_seconds)),
-        ("pod starts", f"{starts.count:,}"),
+    measured = [
         ("with the model there", f"{starts.hit_ratio:.1%}"),
         ("start, p50", f"{starts.p50_seconds:.1f} s"),
         ("start, p99", f"{starts.p99_seconds:.1f} s"),
+    ]
+    return [
+        ("virtual time", lasting(outcome.virtual_seconds)),
+        # Of the scenario's traffic; pods of a story are in the tables.
+        ("pod starts of traffic", f"{starts.count:,}"),
+        *(measured if starts.count else ()),
         ("fetched", format_bytes(outcome.bytes_fetched)),
         ("evictions", f"{outcome.evictions:,}"),
         ("events", f"{outcome.events:,}"),

@@ -114,4 +114,7 @@ def _copy_change(before: JsonObject | None, after: JsonObject) -> str:
         return ", ".join(words)
     if old.get("attempts") != after.get("attempts"):
         return f"{state}, attempt {after.get('attempts', 0)}"
+    rate = after.get("bytesPerSecond", 0)
+    if old.get("bytesPerSecond", 0) != rate:
+        return f"{state} at {format_bytes(rate)}/s"
     return "used again" if old.get("lastUsedTime") != after.get("lastUsedTime") else ""
