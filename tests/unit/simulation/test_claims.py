@@ -15,7 +15,7 @@ SIZES = {"a": 100, "b": 50}
 @pytest.fixture
 def bench() -> Bench:
     made = Bench()
-    made.world.limit_bytes = 160
+    made.world.limit_bytes = 140
     return made
 
 

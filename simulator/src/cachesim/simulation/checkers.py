@@ -27,16 +27,22 @@ from cachesim.disk import DiskEvent
 from cachesim.simulation.claims import Claims
 from cachesim.simulation.isolation import Isolation
 from cachesim.simulation.victims import Victims
-from cachesim.simulation.world import Mount, World, is_live_on, keys_of, overlaps, published_key, published_path
+from cachesim.simulation.world import (
+    BOOKKEEPING_BYTES,
+    Mount,
+    World,
+    is_live_on,
+    keys_of,
+    overlaps,
+    published_key,
+    published_path,
+)
 
 JsonObject = dict[str, Any]
 
 # The agent reads the pods once more, then renames: a pod that is bound in between is held by its guard, so only pods
 # bound at least this long before an eviction count as "in use" for S6.
 BINDING_GRACE_SECONDS = 1.0
-
-# Manifests and the like, which no limit counts.
-BOOKKEEPING_BYTES = 16 * 1024 * 1024
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):

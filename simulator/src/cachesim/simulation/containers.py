@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cachecore.names import GUARD_CONTAINER, STORAGE_INITIALIZER_CONTAINER, source_uri_matches
 from cachesim.containers.port import ContainerStart, RunningContainer
 from cachesim.disk import DiskEvent, DiskWorld
-from cachesim.network import Link, Network
+from cachesim.network import FlowBroken, Link, Network
 from cachesim.runtime import SimpyRuntime
 from cachesim.simulation.world import GROUP_PATH, Mount, World
 
@@ -134,7 +134,12 @@ class SimulatedContainers:
                 container.end(FAILED)
                 return
             size_bytes = sum(item.size_bytes for item in found[0])
-            await self._network.transfer(self._runtime, size_bytes, self._world.source.link, self._link)
+            try:
+                await self._network.transfer(self._runtime, size_bytes, self._world.source.link, self._link)
+            except FlowBroken:
+                self._forget(container)
+                container.end(FAILED)
+                return
             self._world.source.bytes_served += size_bytes
         self._forget(container)
         container.end(0)

@@ -12,7 +12,7 @@ from typing import Any
 from cachecore.store import layout
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
-from cachesim.simulation.world import World, is_live_on, keys_of
+from cachesim.simulation.world import BOOKKEEPING_BYTES, World, is_live_on, keys_of
 
 JsonObject = dict[str, Any]
 Fail = Callable[[str, str], None]
@@ -81,18 +81,18 @@ class Victims:
         return sum(item.size_bytes for item in self._world.source_objects(key))
 
     def _check_need(self, node: str, evicted: str, wanted: dict[str, JsonObject]) -> None:
-        """Nothing goes while the copy, and all that may be wanted beside it, take less than the high watermark."""
+        """Nothing goes while there is room for the copy, and for all that may be wanted beside it."""
         world, now = self._world, self._world.now()
         if now - self._foreign_at.get(node, float("-inf")) < NEWS_SECONDS:
             return
         here = world.published_keys(node)
         needed_bytes = world.model_bytes(node) + self._size_bytes(evicted)
-        limit_bytes = min(self._lowest_limit_bytes, world.disks[node].capacity_bytes)
+        limit_bytes = min(self._lowest_limit_bytes, world.disks[node].capacity_bytes - BOOKKEEPING_BYTES)
         for key in wanted:
             if key != evicted and key not in here and not self._is_out(node, key):
                 # For what can never fit nothing goes.
                 needed_bytes += size_bytes if (size_bytes := self._size_bytes(key)) <= world.tolerated_bytes else 0
-        if needed_bytes * 100 <= limit_bytes * world.high_watermark:
+        if needed_bytes <= limit_bytes:
             self._fail(
                 "S6",
                 f"{node}: {evicted} was evicted, though all would have taken {needed_bytes} of {limit_bytes} bytes",

@@ -21,6 +21,8 @@ from cachesim.source import SourceWorld
 # How long models may lie above a limit that was lowered: as long as the news and the evictions take.
 LOWERED_LIMIT_SECONDS = 120.0
 GROUP_PATH = "/var/lib/localmodel"
+# Manifests and the like, which no limit counts.
+BOOKKEEPING_BYTES = 16 * 1024 * 1024
 
 _PUBLISHED = re.compile(r"^(?P<key>[0-9a-f]{16})/models/(?P=key)(?:/.*)?$")
 
