@@ -45,6 +45,7 @@ class TerminalReplay:
         try:
             return input("> ")
         except (EOFError, KeyboardInterrupt):
+            print()
             return "q"
 
     def _guarded(self, show: Callable[[str], None]) -> Callable[[str], None]:

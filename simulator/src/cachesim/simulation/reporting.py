@@ -18,8 +18,10 @@ class Reporter:
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
         self._recorder: Recorder | None = None
-        # A path that can't be written is found before the run, which may take minutes.
-        self._write("")
+        # A slip of the pen is found before the run, which may take minutes.
+        if path.is_dir() or not path.parent.is_dir():
+            problem = "is a folder" if path.is_dir() else f"{path.parent} is no folder"
+            raise InvalidInput(f"{path}: cannot be written: {problem}")
 
     def attach(self, cluster: SimulatedCluster) -> None:
         self._recorder = Recorder(cluster.scenario, cluster.world.disks)
