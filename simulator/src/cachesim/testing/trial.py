@@ -110,7 +110,7 @@ def _plans(path: pathlib.Path, change: WrongChange, scenario: Scenario) -> Itera
 
     seeds = SeedRange(change.seed, change.seed + change.plans - 1)
     if change.faults == "none":
-        yield from make_plans(scenario, seeds, ())
+        yield from make_plans(scenario, seeds, None)
     elif change.faults == "random":
         yield Plan(seed=change.seed, faults=())
         yield from make_plans(scenario, seeds, "random")

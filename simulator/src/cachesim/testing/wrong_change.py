@@ -28,8 +28,8 @@ PRODUCTION = ("cachecore", "cacheagent", "cachemanager", "cachewebhook")
 class WrongChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """A mistake, the invariants of which one should find it, and the campaign that should have found it by then.
 
-    `scenario` lies beside the change; without one it is the reference story. `faults` is `random`, `none`, or a plan's
-    file. `plans` is how many plans the campaign has, from `seed` on.
+    `scenario` lies beside the change; without one it is the reference story. `faults` is `random`, a plan's file,
+    or `none`: those of the scenario alone. `plans` is how many plans the campaign has, from `seed` on.
     """
 
     what: str
