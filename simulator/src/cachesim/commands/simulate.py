@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import pathlib
@@ -27,11 +28,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Run a scenario in virtual time, with the production services unmodified; with --seeds or with "
         "generated faults, a campaign of many runs. Exit code 1 when an invariant broke, 2 when an input is not valid.",
     )
-    parser.add_argument("scenario", type=pathlib.Path, metavar="SCENARIO", help="a scenario file (YAML)")
+    parser.add_argument(
+        "scenario", type=pathlib.Path, nargs="?", metavar="SCENARIO", help="a scenario file (YAML); none with --merge"
+    )
     parser.add_argument(
         "--seed", type=int, help="decides everything that is left to chance (default: the scenario's own, or 1)"
     )
     parser.add_argument("--seeds", metavar="A..B", help="a campaign: one run for each of these seeds")
+    parser.add_argument(
+        "--index", type=int, metavar="I", help="as many seeds, I times --seeds further on: 2 of 1..100 is 201..300"
+    )
+    parser.add_argument(
+        "--merge",
+        type=pathlib.Path,
+        nargs="+",
+        metavar="FILE",
+        help="run nothing: put the outcomes of a campaign's parts together, from JSON or from logs (-: standard input)",
+    )
     parser.add_argument(
         "--faults",
         metavar="PLAN",
@@ -42,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--fidelity", choices=FIDELITIES, default="flow", help="rates only, or every byte for real (default: flow)"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of a campaign (default: all cores)")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the outcome as JSON")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the outcome as JSON (-: one line)")
     parser.add_argument(
         "--report", type=pathlib.Path, metavar="FILE.html", help="draw the run as a page: a lane per node, over time"
     )
@@ -56,9 +69,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     # What the simulated services log is theirs: a person reads the outcome.
     logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
+    if str(arguments.json) == "-":
+        # The JSON has standard output for itself.
+        with contextlib.redirect_stdout(sys.stderr):
+            return _run(arguments)
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
-        scenario = load_scenario(arguments.scenario)
-        if arguments.seeds is not None or arguments.faults in ("random", "exhaustive"):
+        if arguments.merge is not None:
+            from cachesim.commands.merging import merge_and_tell
+
+            return merge_and_tell(arguments)
+        scenario = load_scenario(_scenario_path(arguments))
+        if not (arguments.seeds is None and arguments.index is None) or arguments.faults in ("random", "exhaustive"):
             from cachesim.commands.campaign import run_and_tell
 
             return run_and_tell(scenario, _seeds(arguments, scenario), arguments)
@@ -68,13 +93,26 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
 
 
+def _scenario_path(arguments: argparse.Namespace) -> pathlib.Path:
+    if arguments.scenario is None:
+        raise InvalidInput("which SCENARIO? Give a file, or --merge with the outcomes of a campaign")
+    return pathlib.Path(arguments.scenario)
+
+
 def _seeds(arguments: argparse.Namespace, scenario: Scenario) -> SeedRange:
     if arguments.seeds is None:
+        if arguments.index is not None:
+            raise InvalidInput("--index counts on from --seeds: give that too")
         seed = _seed(arguments, scenario)
         return SeedRange(seed, seed)
     if arguments.seed is not None:
         raise InvalidInput("--seed and --seeds: give one of them")
-    return parse_seeds(arguments.seeds)
+    seeds = parse_seeds(arguments.seeds)
+    if arguments.index is None:
+        return seeds
+    if arguments.index < 0:
+        raise InvalidInput(f"--index {arguments.index}: indexes count from 0")
+    return seeds.at_index(arguments.index)
 
 
 def _seed(arguments: argparse.Namespace, scenario: Scenario) -> int:
@@ -121,6 +159,9 @@ def _command(arguments: argparse.Namespace, seed: int) -> str:
 def write_outcome(outcome: Outcome, path: pathlib.Path | None) -> None:
     """Raises `InvalidInput` when the file can't be written."""
     if path is None:
+        return
+    if str(path) == "-":
+        print(msgspec.json.encode(outcome).decode(), file=sys.__stdout__)
         return
     try:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(outcome), indent=2) + b"\n")
