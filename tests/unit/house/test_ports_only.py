@@ -51,6 +51,7 @@ ALLOWED = {
     "cachesim.definitions": "reads the CustomResourceDefinitions, before anything runs",
     "cachesim.host": "processes, ports, certificates and threads of this machine",
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
+    "cachesim.real": "real files, a loop and moto's S3 under a simulated cluster, one operation at a time",
     "cachesim.simulation.run": "times, by the wall clock, how long a whole simulation took",
     "cachesim.simulation.scenario": "reads the scenario file, before there is a simulation",
     "cachewebhook.server": "the webhook's front: sockets, TLS and uvicorn around the core, which has none",

@@ -34,7 +34,8 @@ from cachecore.ports import (
     Part,
 )
 from cachecore.store.layout import STAGING_PATH
-from cachesim.disk import DiskEvent, DiskWorld, File
+from cachesim.disk import DiskEvent, DiskWorld
+from cachesim.disk_file import File
 from cachesim.real.graves import Graves, remove
 from cachesim.real.ground import Ground
 
