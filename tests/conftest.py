@@ -18,6 +18,17 @@ FOREIGN_SETTINGS = ("AWS_", "KUBECONFIG", "KUBERNETES_SERVICE_", "LOCALMODEL_")
 OWN_SETTINGS = ("LOCALMODEL_TEST_",)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that may take long begin first: run by two processes, they would be waited for by one in the end."""
+    items.sort(key=_timeout_seconds, reverse=True)
+
+
+def _timeout_seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None and marker.args else 0.0
+
+
 def is_local(address: Any) -> bool:
     """Whether a socket address is of this machine: loopback, or a path (a Unix socket)."""
     if not isinstance(address, tuple):
