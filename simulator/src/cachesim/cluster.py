@@ -34,7 +34,6 @@ from cachesim.faults.gated_source import GatedMover, GatedStores
 from cachesim.faults.injector import Injector
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Sites
-from cachesim.faults.situations import Situations
 from cachesim.faults.weather import (
     ApiWeather,
     DiskWeather,
@@ -64,6 +63,7 @@ from cachesim.simulation.units import duration_seconds, rate_bytes_per_second
 from cachesim.simulation.words import Words
 from cachesim.simulation.workload import NAMESPACE, Workload, model_uri
 from cachesim.simulation.world import World, published_key
+from cachesim.sometimes.situations import Situations
 from cachesim.source import FlowMover, SimulatedStores
 from cachewebhook.webhook import Webhook, WebhookOptions
 
@@ -109,7 +109,7 @@ class SimulatedCluster:
         self.evictions = 0
         self._processes: list[SimulatedProcess] = []
         self.conditions = Conditions()
-        self.situations = Situations()
+        self.situations = Situations(self.world)
         self.sites = Sites()
         self.breakages = Breakages(self)
         self.injector = Injector(
@@ -119,6 +119,7 @@ class SimulatedCluster:
             self.sites,
             managers=scenario.manager_names(),
             models=[model.name for model in scenario.models],
+            situations=self.situations,
             told=self.told,
         )
         self._subjects = Subjects(self.world.model_name)
@@ -179,6 +180,7 @@ class SimulatedCluster:
             new_runtime=self._new_runtime,
             begin=begin,
             tell=self._note_host,
+            notice=self.situations,
             suffer=self._suffer,
         )
         self._processes.append(process)
@@ -319,6 +321,7 @@ class SimulatedCluster:
         words = f"{change.type} {change.resource_type.plural} {metadata.get('namespace', '')}/{metadata['name']}"
         content = msgspec.json.encode(change.item, order="deterministic").decode()
         self.log.add(self.environment.now, "api", f"{words} {content}", subject=change)
+        self.situations.api_changed(change)
         if self._checks:
             self.checkers.api_changed(change)
 
@@ -327,6 +330,7 @@ class SimulatedCluster:
         self.log.add(self.environment.now, "disk", words, subject=event, node=node)
         if event.verb == "rename" and published_key(event.path) and not published_key(event.target):
             self.evictions += 1
+        self.situations.disk_changed(node, event)
         if self._checks:
             self.checkers.disk_changed(node, event)
 

@@ -15,12 +15,12 @@ from cachesim.campaign.runner import Result, run_plan, run_plans
 from cachesim.campaign.shrinking import shrink
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
-from cachesim.faults.situations import SITUATIONS
 from cachesim.fidelity import FidelityName
 from cachesim.simulation.outcome import Failure, Outcome, summarise_starts
 from cachesim.simulation.run import simulate
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.seeds import SeedRange, seed_ranges
+from cachesim.sometimes.names import SITUATIONS
 
 FaultsOf: TypeAlias = Literal["random", "exhaustive"] | tuple[Fault, ...] | None
 

@@ -14,12 +14,12 @@ from cachesim.campaign.plans import Plan
 from cachesim.campaign.shrinking import as_yaml
 from cachesim.commands.simulate import describe, write_outcome
 from cachesim.commands.watching import simulate_watched
-from cachesim.faults.situations import SITUATIONS
 from cachesim.simulation.outcome import Failure, Outcome
 from cachesim.simulation.run import Options
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.scenario_file import load_plan
 from cachesim.simulation.seeds import SeedRange
+from cachesim.sometimes.names import SITUATIONS
 
 # How often progress is told where it can't overwrite itself.
 _TOLD_SECONDS = 10.0

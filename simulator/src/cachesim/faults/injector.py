@@ -10,6 +10,7 @@ from cachesim.faults.kinds import Scope, What
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site, Sites
 from cachesim.runtime import SimpyRuntime
+from cachesim.sometimes.situations import Situations
 
 # Conditions that nothing but the weather of the ports knows of.
 _WEATHER: frozenset[What] = frozenset(
@@ -98,6 +99,7 @@ class Injector:
         *,
         managers: Sequence[str],
         models: Sequence[str],
+        situations: Situations,
         told: Callable[[str, str], None],
     ) -> None:
         self._runtime = runtime
@@ -106,12 +108,12 @@ class Injector:
         self._sites = sites
         self._managers = managers
         self._models = models
+        self._situations = situations
         self._told = told
         self._effects = self._make_effects()
         self._ends: dict[int, tuple[Fault, str]] = {}
         self._count = 0
         self._healed = False
-        self.begun: list[tuple[Fault, str]] = []
         sites.on_strike = self._note_strike
 
     def take(self, faults: Sequence[Fault]) -> None:
@@ -127,7 +129,7 @@ class Injector:
         if self._healed:
             return
         self._told("fault", f"{fault.words()}" + (f", on {target}" if target and fault.occasion else ""))
-        self.begun.append((fault, target))
+        self._situations.begun(fault, target)
         self._break(fault, target)
         if fault.lasting_seconds > 0:
             self._count += 1
@@ -152,9 +154,9 @@ class Injector:
         return ""
 
     def _note_strike(self, fault: Fault, site: Site) -> None:
+        self._situations.struck(fault, site)
         if fault.kind.scope is Scope.CALL:
             self._told("fault", f"{fault.words()}: {site}")
-            self.begun.append((fault, str(site)))
 
     async def _at_its_time(self, fault: Fault) -> None:
         await self._runtime.sleep(fault.at_seconds)
@@ -189,6 +191,8 @@ class Injector:
             self._cluster.wipe_disk(target)
         elif fault.disk == "swapped":
             self._cluster.swap_disk(target)
+        if fault.what in ("node-lost", "node-deleted", "power-loss"):
+            self._situations.returned(target, fault.disk)
         if fault.what in self._effects:
             self._effects[fault.what][1](target)
 

@@ -9,6 +9,7 @@ from cachesim.faults.gated_client import GatedClient
 from cachesim.faults.plan import Fault
 from cachesim.network import Link
 from cachesim.runtime import SimpyRuntime
+from cachesim.sometimes.situations import Situations
 
 NewRuntime = Callable[[str, str], SimpyRuntime]
 Begin = Callable[["SimulatedProcess", SimpyRuntime], GatedClient | None]
@@ -31,6 +32,7 @@ class SimulatedProcess:
         new_runtime: NewRuntime,
         begin: Begin,
         tell: Tell,
+        notice: Situations,
         suffer: Callable[[Fault, SimulatedProcess], None],
     ) -> None:
         self.name = name
@@ -42,6 +44,7 @@ class SimulatedProcess:
         self._new_runtime = new_runtime
         self._begin = begin
         self._tell = tell
+        self._notice = notice
         self._suffer = suffer
         self._client: GatedClient | None = None
 
@@ -57,11 +60,13 @@ class SimulatedProcess:
         self.incarnation += 1
         self.runtime = self._new_runtime(f"{self.name}/{self.incarnation}", self.node)
         self._client = self._begin(self, self.runtime)
+        self._notice.process_started(f"{self.name}-{self.incarnation}", self.node)
         self._tell(self.node, f"{self.name.partition('/')[0]} started")
 
     def stop(self) -> None:
         """End at this instant, whatever its tasks are awaiting."""
         if self.runtime is not None and not self.runtime.crashed:
+            self._notice.process_stopped(f"{self.name}-{self.incarnation}")
             self._tell(self.node, f"{self.name.partition('/')[0]} stopped")
             self.runtime.crash()
 

@@ -13,16 +13,16 @@ import yaml
 from cachecore.errors import InvalidInput
 from cachecore.quantity import quantity_bytes
 from cachesim.faults.plan import Fault, FaultPlan, problem_with
-from cachesim.faults.situations import SITUATIONS
 from cachesim.simulation.scenario import Scenario, Step
 from cachesim.simulation.section import Section
+from cachesim.sometimes.names import SITUATIONS
 
 T = TypeVar("T", Scenario, FaultPlan)
 
 # Which fields a step of the story needs.
+_CACHE_STEPS = ("create-cache", "delete-cache", "pin", "unpin", "create-namespace-cache", "delete-namespace-cache")
 _STEP_NEEDS = {
-    "model": ("create-cache", "delete-cache", "pin", "unpin", "create-namespace-cache", "delete-namespace-cache")
-    + ("deploy", "start-pod", "release"),
+    "model": (*_CACHE_STEPS, "deploy", "start-pod", "release"),
     "name": ("deploy", "undeploy", "start-pod", "delete-pod"),
     "node": ("cordon", "uncordon", "leave-group", "join-group", "add-node", "delete-node", "delete-local-node"),
     "size": ("set-limit",),
