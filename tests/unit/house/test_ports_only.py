@@ -52,8 +52,9 @@ ALLOWED = {
     "cachesim.host": "processes, ports, certificates and threads of this machine",
     "cachesim.localcluster": "the local cluster: real processes, files and sockets on this machine",
     "cachesim.real": "real files, a loop and moto's S3 under a simulated cluster, one operation at a time",
+    "cachesim.campaign": "forks workers, and times a campaign by the wall clock",
     "cachesim.simulation.run": "times, by the wall clock, how long a whole simulation took",
-    "cachesim.simulation.scenario": "reads the scenario file, before there is a simulation",
+    "cachesim.simulation.scenario_file": "reads the scenario file, before there is a simulation",
     "cachewebhook.server": "the webhook's front: sockets, TLS and uvicorn around the core, which has none",
 }
 

@@ -237,7 +237,7 @@ class Injector:
                 lambda name: cluster.fill_disk(name, full=True),
                 lambda name: cluster.fill_disk(name, full=False),
             ),
-            "bit-flip": (cluster.flip_bit, _nothing),
+            "bit-flip": (cluster.flip_bit, cluster.start_agent),
             "storage-slow": (lambda _: cluster.slow_storage(SLOW_STORAGE), lambda _: cluster.slow_storage(1.0)),
             "storage-stalled": (
                 lambda _: cluster.stall_storage(stalled=True),

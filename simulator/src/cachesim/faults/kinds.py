@@ -113,7 +113,8 @@ KINDS: dict[What, Kind] = {
     "disk-full": Kind(Scope.NODE, "a foreign writer takes all the room that is left", 60.0),
     "disk-failing": Kind(Scope.NODE, "every call of the disk fails: EIO", 30.0),
     "disk-read-only": Kind(Scope.NODE, "every write fails: EROFS", 30.0),
-    "bit-flip": Kind(Scope.NODE, "a byte of a file in staging changes on the disk"),
+    # While it works, an agent believes what it has written: bit rot is for `localmodel verify` to find.
+    "bit-flip": Kind(Scope.NODE, "the agent dies; meanwhile a byte of an unfinished download changes on the disk", 5.0),
     "storage-down": Kind(Scope.CLUSTER, "the object store answers 503", 45.0),
     "storage-throttled": Kind(Scope.CLUSTER, "the object store answers SlowDown to every second request", 45.0),
     "storage-slow": Kind(Scope.CLUSTER, "the object store has a twentieth of its bandwidth", 60.0),

@@ -87,6 +87,7 @@ class Breakages:
         self._cluster.hosts[name].disk.fill(full=full)
 
     def flip_bit(self, name: str) -> None:
+        self.crash_agent(name)
         self._cluster.hosts[name].disk.flip_bit()
 
     def cut_watches(self, *, expired: bool) -> None:
