@@ -1,7 +1,7 @@
 """The simulator is checked too: each of many small, wrong changes of the code is found, by the invariant that should.
 
-Each change is tried in a process of its own, with the plan that finds it soonest; then the same plans run on the code as
-it is, so that it is the mistake which they find.
+Each change is tried in a process of its own, with the plan that finds it soonest; then the same plans run on the code
+as it is, so that it is the mistake which they find.
 """
 
 from __future__ import annotations
