@@ -6,7 +6,7 @@ import pathlib
 
 from cachesim.cluster import SimulatedCluster
 from cachesim.commands.replaying import Stopped, TerminalReplay
-from cachesim.simulation.reporting import Reporter
+from cachesim.commands.reporting import Reporter
 from cachesim.simulation.run import Options, Progress, Run, simulate
 from cachesim.simulation.scenario import Scenario
 
