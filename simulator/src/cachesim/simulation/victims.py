@@ -87,11 +87,14 @@ class Victims:
             return
         here = world.published_keys(node)
         needed_bytes = world.model_bytes(node) + self._size_bytes(evicted)
-        limit_bytes = min(self._lowest_limit_bytes, world.disks[node].capacity_bytes - BOOKKEEPING_BYTES)
+        capacity_bytes = world.disks[node].capacity_bytes
+        limit_bytes = min(self._lowest_limit_bytes, capacity_bytes - BOOKKEEPING_BYTES)
         for key in wanted:
-            if key != evicted and key not in here and not self._is_out(node, key):
-                # For what can never fit nothing goes.
-                needed_bytes += size_bytes if (size_bytes := self._size_bytes(key)) <= world.tolerated_bytes else 0
+            size_bytes = self._size_bytes(key)
+            # For what can never fit nothing goes.
+            can_fit = size_bytes <= min(world.tolerated_bytes, capacity_bytes)
+            if can_fit and key != evicted and key not in here and not self._is_out(node, key):
+                needed_bytes += size_bytes
         if needed_bytes <= limit_bytes:
             self._fail(
                 "S6",
