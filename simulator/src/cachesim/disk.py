@@ -259,6 +259,18 @@ class DiskWorld:
                 file.parts[offset] = (length, blake3.blake3(f"{path} {token}".encode()).hexdigest())
                 return
 
+    def harm(self, path: str, *, cut: bool) -> None:
+        """Somebody removes a folder, or cuts its first file off."""
+        if cut:
+            _, file = next(self.files(path))
+            self.resize(-file.size_bytes)
+            file.size_bytes = 0
+            file.parts.clear()
+        else:
+            self.resize(-self.size_bytes(path))
+            del self.parent(path)[_names(path)[-1]]
+        self.changed("harm", "")
+
     def become(self, other: DiskWorld) -> None:
         """A copy of another disk, as of now."""
         self.wipe()

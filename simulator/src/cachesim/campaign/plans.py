@@ -78,7 +78,7 @@ def _detailed(fault: Fault, scenario: Scenario, chance: random.Random) -> Fault:
         changes["lasting"] = f"{fault.kind.lasting_seconds * chance.choice((0.2, 0.5, 2.0)):g}s"
     if fault.what in ("node-lost", "node-deleted", "power-loss"):
         changes["disk"] = chance.choice(("kept", "kept", "wiped", "swapped"))
-    if fault.what == "object-changed":
+    if fault.what in ("object-changed", "copy-lost", "copy-damaged"):
         changes["model"] = chance.choice([model.name for model in scenario.models])
     return msgspec.structs.replace(fault, **changes)
 

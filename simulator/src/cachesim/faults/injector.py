@@ -66,6 +66,8 @@ class Faultable(Protocol):
 
     def flip_bit(self, name: str) -> None: ...
 
+    def harm_copy(self, name: str, model: str, *, cut: bool) -> None: ...
+
     def cut_watches(self, *, expired: bool) -> None: ...
 
     def slow_storage(self, factor: float) -> None: ...
@@ -178,6 +180,8 @@ class Injector:
             self._conditions.begin(fault.what, target if fault.kind.scope is Scope.NODE else "")
         elif fault.what == "object-changed":
             self._cluster.change_source(fault.model or self._models[0])
+        elif fault.what in ("copy-lost", "copy-damaged"):
+            self._cluster.harm_copy(target, fault.model, cut=fault.what == "copy-damaged")
         elif fault.what == "rolling-upgrade":
             self._cluster.upgrade_all(fault.lasting_seconds)
         else:

@@ -44,6 +44,8 @@ What: TypeAlias = Literal[
     "disk-failing",
     "disk-read-only",
     "bit-flip",
+    "copy-lost",
+    "copy-damaged",
     # The object store.
     "storage-down",
     "storage-throttled",
@@ -115,6 +117,8 @@ KINDS: dict[What, Kind] = {
     "disk-read-only": Kind(Scope.NODE, "every write fails: EROFS", 30.0),
     # While it works, an agent believes what it has written: bit rot is for `localmodel verify` to find.
     "bit-flip": Kind(Scope.NODE, "the agent dies; meanwhile a byte of an unfinished download changes on the disk", 5.0),
+    "copy-lost": Kind(Scope.NODE, "somebody removes the files of a published copy that no pod has mounted"),
+    "copy-damaged": Kind(Scope.NODE, "somebody cuts a file of a published copy off that no pod has mounted"),
     "storage-down": Kind(Scope.CLUSTER, "the object store answers 503", 45.0),
     "storage-throttled": Kind(Scope.CLUSTER, "the object store answers SlowDown to every second request", 45.0),
     "storage-slow": Kind(Scope.CLUSTER, "the object store has a twentieth of its bandwidth", 60.0),

@@ -157,6 +157,13 @@ class RealDiskWorld(DiskWorld):
             self._overwrite(path, offset, bytes([self._byte(path, offset) ^ 1]))
         super().flip_bit()
 
+    def harm(self, path: str, *, cut: bool) -> None:
+        if cut:
+            os.truncate(self.directory / path / next(self.files(path))[0], 0)
+        else:
+            shutil.rmtree(self.directory / path)
+        super().harm(path, cut=cut)
+
     def become(self, other: DiskWorld) -> None:
         super().become(other)
         if isinstance(other, RealDiskWorld):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cachecore.errors import NotFound
 from cachecore.resources.core import Node
 from cachesim.simulation.machines import SimulatedProcess
+from cachesim.simulation.world import published_path
 
 if TYPE_CHECKING:
     from cachesim.cluster import SimulatedCluster
@@ -89,6 +90,15 @@ class Breakages:
     def flip_bit(self, name: str) -> None:
         self.crash_agent(name)
         self._cluster.hosts[name].disk.flip_bit()
+
+    def harm_copy(self, name: str, model: str, *, cut: bool) -> None:
+        """Remove a published copy that no pod has mounted, or cut its first file off: the model's, or the first one."""
+        world = self._cluster.world
+        mounted = {mount.path.partition("/")[0] for mount in world.mounts if mount.node == name}
+        keys = [key for key in world.published_keys(name) if key not in mounted]
+        named = [key for key in keys if model in ("", world.model_name(key))]
+        if named:
+            world.disks[name].harm(published_path(named[0]), cut=cut)
 
     def cut_watches(self, *, expired: bool) -> None:
         if expired:

@@ -96,8 +96,9 @@ class Checkers:
     def _check_rename(self, node: str, event: DiskEvent) -> None:
         went, came = published_key(event.path), published_key(event.target)
         if went and event.path == published_path(went):
-            self._check_eviction(node, went)
-            self._claims.copy_went(node, went, was_whole=self._world.whole(node, went, event.target))
+            was_whole = self._world.whole(node, went, event.target)
+            self._check_eviction(node, went, was_whole=was_whole)
+            self._claims.copy_went(node, went, was_whole=was_whole)
         if came and event.target == published_path(came):
             self._claims.copy_came(node, came)
             self._victims.copy_came(node, came)
@@ -132,15 +133,15 @@ class Checkers:
             if not self._world.whole(node, key):
                 self.fail("S4", f"{node}: {published_path(key)} is not whole after a power loss")
 
-    def _check_eviction(self, node: str, key: str) -> None:
-        """S6. Not what is in use or pinned, and never for nothing."""
+    def _check_eviction(self, node: str, key: str, *, was_whole: bool) -> None:
+        """S6. Not what is in use or pinned, and never for nothing; a damaged copy has to go in any case."""
         now = self._world.now()
         for pod in self._pods_with_key(node, key):
             if now - self._world.bound_at.get(pod["metadata"]["uid"], now) >= BINDING_GRACE_SECONDS:
                 self.fail("S6", f"{node}: {key} was evicted while pod {pod['metadata']['name']} uses it")
         wanted = self._wanted(node)
         entry = wanted.get(key)
-        if entry is None:
+        if entry is None or not was_whole:
             return
         if entry.get("pinned"):
             self.fail("S6", f"{node}: {key} was evicted though it is pinned")

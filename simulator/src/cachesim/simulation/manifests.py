@@ -53,7 +53,8 @@ def group_object(scenario: Scenario) -> JsonObject:
     }
 
 
-def cache_object(model: Model) -> JsonObject:
+def cache_object(model: Model, name: str = "") -> JsonObject:
+    """The model's cache, under its name or another."""
     spec: JsonObject = {
         "sourceModelUri": model_uri(model),
         "modelSize": model.size,
@@ -66,7 +67,7 @@ def cache_object(model: Model) -> JsonObject:
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "LocalModelCache",
-        "metadata": {"name": model.name},
+        "metadata": {"name": name or model.name},
         "spec": spec,
     }
 

@@ -66,7 +66,8 @@ class Traffic(Section, frozen=True, kw_only=True):
 class Step(Section, frozen=True, kw_only=True):
     """Something that people or other controllers do at a time.
 
-    - `create-cache`, `delete-cache`, `pin`, `unpin`: the cache of `model`
+    - `create-cache`, `delete-cache`: the cache of `model`, by the model's name or `name`
+    - `pin`, `unpin`: the cache of `model`
     - `deploy`, `undeploy`: an InferenceService `name` of `model` in `namespace`, with `replicas` pods
     - `start-pod`, `delete-pod`: one pod `name` of `model`, on `node` if it says so
     - `release`: the objects of `model` are replaced by a new version

@@ -90,7 +90,7 @@ class Story:
     def _take(self, step: Step) -> Coroutine[Any, Any, None]:
         steps: dict[str, Callable[[Step], Coroutine[Any, Any, None]]] = {
             "create-cache": self._create_cache,
-            "delete-cache": lambda step: self._client.delete(LocalModelCache, step.model),
+            "delete-cache": lambda step: self._client.delete(LocalModelCache, step.name or step.model),
             "pin": lambda step: self._patch(LocalModelCache, step.model, {"spec": {"pinned": True}}),
             "unpin": lambda step: self._patch(LocalModelCache, step.model, {"spec": {"pinned": False}}),
             "create-namespace-cache": self._create_namespace_cache,
@@ -120,7 +120,7 @@ class Story:
         await self._client.patch(kind, name, Patch(body=body))
 
     async def _create_cache(self, step: Step) -> None:
-        await self._stage.create(cache_object(self._models[step.model]))
+        await self._stage.create(cache_object(self._models[step.model], step.name))
 
     async def _namespace(self, name: str) -> None:
         try:

@@ -30,6 +30,7 @@ class Situations:
         self.seen: dict[str, int] = {}
         self._evicted: dict[tuple[str, str], None] = {}
         self._unfinished: dict[tuple[str, str], None] = {}
+        self._failed: dict[tuple[str, str], None] = {}
         self._leader = ""
         self._running: dict[str, None] = {}
 
@@ -145,12 +146,17 @@ class Situations:
                 self.note("insufficient-storage")
             elif state == "DownloadError":
                 self.note("download-error")
-            elif earlier == "DownloadError" and state == "Downloaded":
+                self._failed[name, key] = None
+            elif state == "Downloaded" and (name, key) in self._failed:
                 self.note("download-recovered")
+                del self._failed[name, key]
             elif earlier == "Evicting" and state == "Downloaded" and (name, key) not in self._evicted:
                 self.note("eviction-aborted")
 
     def _cache_changed(self, change: Change) -> None:
+        reasons = {condition.get("reason") for condition in (change.item.get("status") or {}).get("conditions") or ()}
+        if "InsufficientStorage" in reasons:
+            self.note("insufficient-storage")
         if not change.item["metadata"].get("deletionTimestamp") or change.type == "DELETED":
             return
         if change.previous is None or change.previous["metadata"].get("deletionTimestamp"):

@@ -1,0 +1,57 @@
+"""Campaigns over the reference story: every write site, and hundreds of random plans; what they found stays mended."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from cachesim.campaign.campaign import SOMETIMES_PLANS, make_plans, run_campaign
+from cachesim.campaign.plans import AT_WRITES
+from cachesim.simulation.outcome import Outcome
+from cachesim.simulation.run import simulate
+from cachesim.simulation.scenario import Scenario
+from cachesim.simulation.scenario_file import load_scenario
+from cachesim.simulation.seeds import SeedRange
+from cachesim.sometimes.names import SITUATIONS
+
+HERE = pathlib.Path(__file__).parent
+REFERENCE = HERE.parents[1] / "simulator" / "scenarios" / "reference.yaml"
+RANDOM_PLANS = 500
+
+
+@pytest.fixture(scope="module")
+def reference() -> Scenario:
+    return load_scenario(REFERENCE)
+
+
+@pytest.fixture(scope="module")
+def campaign(reference: Scenario) -> Outcome:
+    """Both in one, so that what must be seen sometimes may be seen in either."""
+    plans = make_plans(reference, SeedRange(1, 1), "exhaustive")
+    assert len(plans) > 100 * len(AT_WRITES)
+    plans += make_plans(reference, SeedRange(1, RANDOM_PLANS), "random")
+    return run_campaign(reference, plans, jobs=os.cpu_count() or 1)
+
+
+@pytest.mark.timeout(900)
+def test_no_plan_breaks_an_invariant(campaign: Outcome) -> None:
+    assert campaign.failures == (), "\n".join(str(failure) for failure in campaign.failures)
+
+
+@pytest.mark.timeout(900)
+def test_all_that_must_happen_sometimes_has_happened(campaign: Outcome) -> None:
+    assert campaign.plans >= SOMETIMES_PLANS
+    assert campaign.missed == ()
+    assert campaign.ok
+
+
+def test_there_is_enough_that_must_happen() -> None:
+    assert len(SITUATIONS) >= 60
+
+
+@pytest.mark.parametrize("path", sorted((HERE / "regressions").glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_a_campaign_has_found_stays_mended(path: pathlib.Path) -> None:
+    scenario = load_scenario(path)
+    assert simulate(scenario, scenario.seed or 1).outcome.violations == ()
