@@ -85,3 +85,10 @@ def test_a_change_fits_the_code_as_it_is(path: pathlib.Path) -> None:
 
 def test_there_are_many() -> None:
     assert len(CHANGES) >= CHANGES_MIN
+
+
+def test_the_table_has_each_change_with_its_invariant() -> None:
+    document = (FOLDER.parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    rows = [line for line in document.splitlines() if line.startswith("| `")]
+    expected = [f"| `{path.stem}` | {load_change(path).invariants[0]} |" for path in CHANGES]
+    assert [row for row in expected if not any(line.startswith(row) for line in rows)] == []
