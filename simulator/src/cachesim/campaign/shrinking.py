@@ -89,7 +89,8 @@ def _possible(story: Sequence[Step], nodes: list[str]) -> tuple[Step, ...]:
 
 def _less_time(scenario: Scenario, budget: Budget) -> Scenario:
     seconds = duration_seconds(scenario.duration)
-    last = max([duration_seconds(step.at) for step in scenario.story] + [fault.at_seconds for fault in scenario.faults])
+    times = [duration_seconds(step.at) for step in scenario.story] + [fault.at_seconds for fault in scenario.faults]
+    last = max(times, default=0.0)
     for shorter in (last + 5, (last + seconds) / 2):
         smaller = msgspec.structs.replace(scenario, duration=f"{math.ceil(shorter)}s")
         if shorter < seconds and budget.fails(smaller):
