@@ -9,7 +9,7 @@ from cachesim.apiserver.errors import FieldError, forbidden_field, invalid, requ
 from cachesim.apiserver.left_out import refuse_definition
 from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject
-from cachesim.apiserver.schema import SchemaNode
+from cachesim.apiserver.schema import compiled
 from cachesim.apiserver.validation import validate
 
 _LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
@@ -95,7 +95,7 @@ def _schema_errors(version: JsonObject, path: str) -> list[FieldError]:
     if errors:
         return errors
     try:
-        node = SchemaNode(schema)
+        node = compiled(schema)
     except RuleError as error:
         return [invalid(f"{path}.x-kubernetes-validations", "", str(error))]
     _check_defaults(node, path, errors)

@@ -8,7 +8,7 @@ from cachesim.apiserver.cel import Evaluator
 from cachesim.apiserver.errors import FieldError
 from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject
-from cachesim.apiserver.schema import SchemaNode, fill_defaults, prune
+from cachesim.apiserver.schema import SchemaNode, compiled, fill_defaults, prune
 from cachesim.apiserver.validation import correlated, item_identity, validate
 
 _BLOCKING = frozenset(
@@ -32,7 +32,7 @@ class SchemaRules:
     """Prunes, defaults and validates the objects of one kind."""
 
     def __init__(self, schema: JsonObject) -> None:
-        self._root = SchemaNode(schema)
+        self._root = compiled(schema)
         self._evaluator = Evaluator()
 
     def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:

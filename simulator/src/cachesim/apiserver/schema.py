@@ -5,9 +5,12 @@ Each walk returns the very object that it got when nothing had to change, and sk
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from cachesim.apiserver.cel import CompiledRule, compile_rules
 from cachesim.apiserver.resources import JsonObject
@@ -58,6 +61,16 @@ class SchemaNode:
     def _any(self, test: Any) -> bool:
         inner = [*self.properties.values(), self.additional, self.items]
         return bool(test(self)) or any(node._any(test) for node in inner if node is not None)
+
+
+def compiled(schema: JsonObject) -> SchemaNode:
+    """The schema, compiled; one of the same content is the same node. Raises RuleError."""
+    return _compiled(msgspec.json.encode(schema))
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(schema: bytes) -> SchemaNode:
+    return SchemaNode(msgspec.json.decode(schema))
 
 
 def prune(value: Any, previous: Any, node: SchemaNode, path: str, unknown: list[str], *, root: bool = False) -> Any:
