@@ -74,3 +74,14 @@ def test_a_copy_may_go_when_others_fill_the_disk() -> None:
     bench.disk_world.changed("write", "other")
     bench.evict()
     assert bench.broken == []
+
+
+def test_a_copy_may_go_that_a_spec_did_not_list_a_moment_ago() -> None:
+    """The agent's news may be late: it acts on the spec that it knows."""
+    bench = Bench()
+    bench.local_model_node(entry(), entry(OTHER_URI))
+    bench.publish({"a": 100, "b": 50})
+    bench.merge("localmodelnodes", "n1", {"spec": {"localModels": [entry(OTHER_URI)]}})
+    bench.merge("localmodelnodes", "n1", {"spec": {"localModels": [entry(), entry(OTHER_URI)]}})
+    bench.evict()
+    assert bench.broken == []

@@ -173,6 +173,8 @@ class Checkers:
         self._isolation.api_changed(change)
         if plural == "pods":
             self._victims.pod_changed(change)
+        if plural == "localmodelnodes":
+            self._victims.spec_changed(change)
         if plural == "localmodelnodes" and change.type != "DELETED":
             self._check_node_status(change)
         if plural in ("localmodelcaches", "localmodelnamespacecaches"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cachecore.names import storage_key
 from cachecore.store import layout
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
@@ -29,6 +30,7 @@ class Victims:
         self._fail = fail
         # By (node, key); a use is the making of a pod that was bound there.
         self._evicted_at: dict[tuple[str, str], float] = {}
+        self._unlisted_at: dict[tuple[str, str], float] = {}
         self._came_at: dict[tuple[str, str], float] = {}
         self._used_at: dict[tuple[str, str], float] = {}
         self._ended_at: dict[tuple[str, str], float] = {}
@@ -50,6 +52,13 @@ class Victims:
                 self._ended_at[node, key] = now
             else:
                 self._used_at[node, key] = max(made_at, self._used_at.get((node, key), 0.0))
+
+    def spec_changed(self, change: Change) -> None:
+        """Of a LocalModelNode. What it no longer lists goes, also where news of a later spec that does is late."""
+        before = _listed(change.previous or {})
+        after = _listed(change.item) if change.type != "DELETED" else set()
+        for key in before - after:
+            self._unlisted_at[change.item["metadata"]["name"], key] = self._world.now()
 
     def disk_changed(self, node: str, event: DiskEvent) -> None:
         now = self._world.now()
@@ -73,8 +82,9 @@ class Victims:
 
     def copy_went(self, node: str, key: str, wanted: dict[str, JsonObject]) -> None:
         """A copy that the node's spec names was evicted."""
-        self._check_need(node, key, wanted)
-        self._check_order(node, key, wanted)
+        if self._world.now() - self._unlisted_at.get((node, key), float("-inf")) >= NEWS_SECONDS:
+            self._check_need(node, key, wanted)
+            self._check_order(node, key, wanted)
         self._evicted_at[node, key] = self._world.now()
 
     def _size_bytes(self, key: str) -> int:
@@ -133,3 +143,7 @@ class Victims:
         spec = (self._world.object("localmodelnodes", node) or {}).get("spec") or {}
         policy: str = ((spec.get("storage") or {}).get("eviction") or {}).get("policy", "LRU")
         return policy
+
+
+def _listed(local: JsonObject) -> set[str]:
+    return {storage_key(entry["sourceModelUri"]) for entry in (local.get("spec") or {}).get("localModels", ())}
