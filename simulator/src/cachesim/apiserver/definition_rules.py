@@ -9,7 +9,7 @@ from cachesim.apiserver.errors import FieldError, forbidden_field, invalid, requ
 from cachesim.apiserver.left_out import refuse_definition
 from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject
-from cachesim.apiserver.schema import compiled
+from cachesim.apiserver.schema import SchemaNode, compiled
 from cachesim.apiserver.validation import validate
 
 _LABEL = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
