@@ -7,9 +7,11 @@ import pytest
 
 from cacheagent.assembly import TransferLimits
 from cacheagent.ledger import Ledger, LedgerEntry, not_ahead
+from cacheagent.store import Store
 from cacheagent.testing import NodeRig
 from cachecore.errors import DiskFailure, DiskFull
 from cachecore.eviction import Usage
+from cachecore.names import storage_key
 from cachecore.resources.serving import EvictionPolicy
 from cachecore.store import layout
 
@@ -205,3 +207,19 @@ def test_a_copy_whose_publishing_failed_at_the_end_is_not_fetched_again(
 
     rig.run(scenario)
     assert (rig.state(iris), rig.source.faults.count("list")) == ("Downloaded", 1)
+
+
+def test_a_copy_that_went_though_its_eviction_failed_is_no_longer_held(rig: NodeRig) -> None:
+    iris = rig.model("iris", size_bytes=800)
+    rig.assign(iris)
+    rig.settle(20)
+    store = Store(rig.runtime, rig.disk)
+
+    async def scenario() -> None:
+        await store.rescan()
+        rig.disk.faults.fail("rename", DiskFailure("input/output error"), after=True)
+        with pytest.raises(DiskFailure):
+            await store.retire(storage_key(iris.source_model_uri))
+
+    rig.run(scenario)
+    assert store.held == {}

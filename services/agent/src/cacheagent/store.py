@@ -155,13 +155,23 @@ class Store:
         """Move the published folder into the trash."""
         name = f"{key}-{self._runtime.random.getrandbits(32):08x}"
         size_bytes = self.held[key].size_bytes if key in self.held else await self._weight(layout.published_path(key))
-        await publishing.retire(self.disk, key, name)
+        try:
+            await publishing.retire(self.disk, key, name)
+        except DiskError:
+            # The rename may have been carried out all the same: what is not in its place is not held.
+            with contextlib.suppress(DiskError):
+                if not await self.disk.exists(layout.published_path(key)):
+                    self._let_go(key)
+            raise
         # At once: if the rest fails, the copy is no longer here all the same.
-        for known in (self.held, self.damaged, self.unproven):
-            known.pop(key, None)
+        self._let_go(key)
         self.trash[name] = size_bytes
         self.trash_changed.set()
         await publishing.forget(self.disk, key)
+
+    def _let_go(self, key: str) -> None:
+        for known in (self.held, self.damaged, self.unproven):
+            known.pop(key, None)
 
     async def look_again(self, key: str) -> None:
         """A transfer has failed: what it has given back is room for others at once, what it has published is here."""
