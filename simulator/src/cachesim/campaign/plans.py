@@ -9,7 +9,7 @@ import msgspec
 
 from cachesim.faults.kinds import KINDS, Scope, What
 from cachesim.faults.plan import Fault, ordinal
-from cachesim.faults.sites import Site
+from cachesim.faults.sites import API_VERBS, Site
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.units import duration_seconds
 
@@ -17,8 +17,10 @@ from cachesim.simulation.units import duration_seconds
 AT_WRITES: tuple[What, ...] = ("crash-before", "crash-after", "error", "delay", "stale")
 # Writes that repeat themselves by the clock: what they do at one occasion they do at the next.
 _CLOCKWORK = ("Lease/", "Event")
-# Faults that nothing sees or that need a model, drawn less often than the rest.
-_FAULTS_MAX = 3
+# Only the API server answers so.
+_OF_THE_API: tuple[What, ...] = ("conflict", "too-many-requests")
+_CALLS = tuple(what for what, kind in KINDS.items() if kind.scope is Scope.CALL)
+_OTHERS = tuple(what for what, kind in KINDS.items() if kind.scope is not Scope.CALL)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +48,10 @@ def drawn(scenario: Scenario, occasions: Mapping[Site, int], seed: int) -> Plan:
 
 
 def _draw(scenario: Scenario, occasions: Mapping[Site, int], chance: random.Random) -> Fault:
-    what = chance.choice(tuple(KINDS))
+    what = chance.choice(_CALLS if chance.random() < 0.5 else _OTHERS)
     kind = KINDS[what]
     if kind.scope is Scope.CALL or chance.random() < 0.4:
-        site = chance.choice(_sites(occasions, reads=kind.reads))
+        site = _draw_site(occasions, what, chance)
         fault = Fault(when=ordinal(chance.randint(1, min(occasions[site], 20))), where=str(site), what=what)
     else:
         at_seconds = chance.uniform(1.0, duration_seconds(scenario.duration))
@@ -57,11 +59,15 @@ def _draw(scenario: Scenario, occasions: Mapping[Site, int], chance: random.Rand
     return _detailed(fault, scenario, chance)
 
 
-def _sites(occasions: Mapping[Site, int], *, reads: bool) -> list[Site]:
-    """Writes are where most can go wrong: reads come in for one in five."""
-    writes = [site for site in occasions if site.writes and not site.subject.startswith("Event")]
-    others = [site for site in occasions if not site.writes]
-    return [*writes, *others[:: max(1, 5 * len(others) // max(1, len(writes)))]] if reads else writes
+def _draw_site(occasions: Mapping[Site, int], what: What, chance: random.Random) -> Site:
+    """The verb first, so that the few renames are struck as often as the many statuses; reads one time in five."""
+    reads = KINDS[what].reads and chance.random() < 0.2
+    by_verb: dict[str, list[Site]] = {}
+    for site in occasions:
+        if site.writes is not reads and site.subject != "Event":
+            by_verb.setdefault(site.verb, []).append(site)
+    verbs = [verb for verb in by_verb if what not in _OF_THE_API or verb in API_VERBS]
+    return chance.choice(by_verb[chance.choice(verbs)])
 
 
 def _target(scenario: Scenario, scope: Scope, chance: random.Random) -> str:

@@ -14,9 +14,10 @@ import msgspec
 from cachesim.faults.plan import Fault
 
 # Verbs after which the world is another one: a crash before and after them is not the same.
-_API_WRITES = ("create", "update", "update_status", "patch", "delete")
+API_WRITES = ("create", "update", "update_status", "patch", "delete")
 _DISK_WRITES = ("write", "append", "allocate", "shrink", "rename", "remove_tree", "make_directory", "sync_tree", "move")
-WRITES = frozenset((*_API_WRITES, *_DISK_WRITES))
+API_VERBS = frozenset((*API_WRITES, "get", "list", "watch"))
+WRITES = frozenset((*API_WRITES, *_DISK_WRITES))
 
 
 class Site(msgspec.Struct, frozen=True, order=True):
@@ -54,6 +55,8 @@ class Sites:
         self.occasions: dict[tuple[str, str, str], int] = {}
         self._armed: list[_Armed] = []
         self._matching: dict[tuple[str, str, str], tuple[_Armed, ...]] = {}
+        # Told of each call before it is made: process, verb and subject.
+        self.observers: list[Callable[[str, str, str], None]] = []
         self.on_strike: Callable[[Fault, Site], None] = lambda fault, site: None
 
     def arm(self, fault: Fault) -> None:
@@ -69,6 +72,8 @@ class Sites:
         """A call is about to be made. At most one fault strikes: the first of the plan whose turn it is."""
         key = (process, verb, subject)
         self.occasions[key] = self.occasions.get(key, 0) + 1
+        for observer in self.observers:
+            observer(process, verb, subject)
         if not self._armed:
             return None
         matching = self._matching.get(key)

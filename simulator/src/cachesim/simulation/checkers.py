@@ -43,6 +43,8 @@ JsonObject = dict[str, Any]
 # The agent reads the pods once more, then renames: a pod that is bound in between is held by its guard, so only pods
 # bound at least this long before an eviction count as "in use" for S6.
 BINDING_GRACE_SECONDS = 1.0
+# Of what somebody does to its disk an agent learns when it looks there: each half a minute, or when the disk lets it.
+LOOK_SECONDS = 180.0
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +62,11 @@ class Checkers:
         self._world = world
         self._seen: dict[tuple[str, str], None] = {}
         self._moving: dict[tuple[str, str, int], None] = {}
+        self._harmed_at: dict[str, float] = {}
         self._generations: dict[str, int] = {}
         self.violations: list[Violation] = []
         self.observers: list[Callable[[Violation], None]] = []
+        self.part_observers: list[Callable[[str, str, int], None]] = []
         self.checks = 0
         self._claims = Claims(world, self.fail)
         self._victims = Victims(world, self.fail)
@@ -87,6 +91,8 @@ class Checkers:
             key = published_key(path)
             if key:
                 self._check_serving_path(node, key, event)
+        if event.verb == "harm":
+            self._harmed_at[node] = self._world.now()
         if event.verb == "power":
             self._check_after_power_loss(node)
         self._victims.disk_changed(node, event)
@@ -154,6 +160,8 @@ class Checkers:
         if (node, path, offset_bytes) in self._moving:
             self.fail("S5", f"{node}: {path} at {offset_bytes} is being downloaded twice at once")
         self._moving[node, path, offset_bytes] = None
+        for observer in self.part_observers:
+            observer(node, path, offset_bytes)
 
     def part_ended(self, node: str, path: str, offset_bytes: int) -> None:
         self._moving.pop((node, path, offset_bytes), None)
@@ -196,6 +204,8 @@ class Checkers:
         owners = [owner["uid"] for owner in change.item["metadata"].get("ownerReferences", ())]
         status = change.item.get("status") or {}
         if node is None or node["metadata"]["uid"] not in owners or status == (change.previous or {}).get("status"):
+            return
+        if self._world.now() - self._harmed_at.get(name, -LOOK_SECONDS) < LOOK_SECONDS:
             return
         for copy in status.get("models", ()):
             if copy["state"] == "Downloaded" and not self._world.whole(name, copy["key"]):
