@@ -43,6 +43,9 @@ class Placements:
 
     def reported(self, touched: Touched) -> None:
         """Agents have news: a copy beyond `copies` may go once enough others are whole."""
+        if not touched.nodes and not touched.groups:
+            # News of progress alone, which come every other second, choose no other node.
+            return
         for identity in touched.caches:
             placement, cache = self._chosen.get(identity), self._fleet.caches.get(identity)
             if placement is not None and cache is not None and len(placement.nodes) > (cache.spec.copies or 0):
@@ -120,12 +123,15 @@ class Placements:
         return placement
 
     def _with_pending(self, candidate: Candidate, identity: CacheId, old: Placement | None) -> Candidate:
+        waiting = self._pending_bytes.get(candidate.node)
+        assigned = candidate.assigned or (old is not None and candidate.node in old.nodes)
+        if not waiting and assigned == candidate.assigned:
+            return candidate
         pending = sum(
             size
-            for other, size in self._pending_bytes.get(candidate.node, {}).items()
+            for other, size in (waiting or {}).items()
             if other != identity and not self._fleet.listed(other, candidate.node)
         )
-        assigned = candidate.assigned or (old is not None and candidate.node in old.nodes)
         return msgspec.structs.replace(candidate, assigned=assigned, free_bytes=candidate.free_bytes - pending)
 
     def _lingering(self, identity: CacheId, candidates: list[Candidate]) -> list[Candidate]:

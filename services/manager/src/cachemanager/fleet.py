@@ -6,21 +6,15 @@ that node's models, and a reconcile of one cache only at that cache's nodes.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
 
 from cachecore.resources.core import Node
-from cachecore.resources.serving import (
-    CopyState,
-    LocalModelInfo,
-    LocalModelNode,
-    LocalModelNodeGroup,
-    ModelCopyStatus,
-)
+from cachecore.resources.serving import LocalModelInfo, LocalModelNode, LocalModelNodeGroup, ModelCopyStatus
 from cachecore.scheduling import group_selects
+from cachemanager.candidacy import Candidacy
 from cachemanager.demand import PodDemand, PodNeed
 from cachemanager.groups import bytes_or_none, limit_bytes
 from cachemanager.identity import AnyCache, CacheId, cache_id, cache_key
@@ -226,8 +220,9 @@ class Fleet:
         for group in reversed(groups):
             # Of several, the first of the cache's groups counts.
             nodes.update(dict.fromkeys(self._members.get(group, ()), group))
+        candidacy = self._candidacy(cache)
         for node in sorted(nodes):
-            yield self._candidate(cache, node, nodes[node])
+            yield candidacy.of(node, nodes[node])
 
     def never_fitting(self, cache: AnyCache) -> list[str]:
         """The nodes of the cache's groups on which it can never fit, sorted."""
@@ -244,30 +239,21 @@ class Fleet:
     def candidate(self, cache: AnyCache, node: str) -> Candidate | None:
         """The node as a place for the cache; None when it is in none of its groups, or the cache can never fit."""
         group = self._group_among(self._fitting_groups(cache), node)
-        return self._candidate(cache, node, group) if group else None
+        return self._candidacy(cache).of(node, group) if group else None
 
-    def _candidate(self, cache: AnyCache, node: str, group: str) -> Candidate:
-        refused = self._refusals.get(node, "")
-        if cache.spec.copies is None and not refused:
-            # It belongs there whatever else is true of it: a fleet has many of these, and looks at all of them.
-            return _willing(node, group)
+    def _candidacy(self, cache: AnyCache) -> Candidacy:
         key = cache_key(cache)
-        entry = self._entries.get(cache_id(cache), {}).get(node)
-        candidate = Candidate(
-            node=node,
-            group=group,
-            demanded=self.demand.on_node(cache, key, node),
-            assigned=entry is not None and entry.source_model_uri == cache.spec.source_model_uri,
-            refused=refused,
-        )
-        if cache.spec.copies is None:
-            return candidate
-        # These count only where nodes compete.
-        report = self.report(key, node)
-        return msgspec.structs.replace(
-            candidate,
-            holds=report is not None and report.state is CopyState.DOWNLOADED,
-            free_bytes=self._limit(node, group) - self._entry_bytes.get(node, 0),
+        return Candidacy(
+            cache,
+            key,
+            refusals=self._refusals,
+            entries=self._entries.get(cache_id(cache), {}),
+            reports=self._reports.get(key, {}),
+            believed=self._believed,
+            local_nodes=self.local_nodes,
+            limits_bytes={one: limit_bytes(self.groups[one]) for one in cache.spec.node_groups if one in self.groups},
+            entry_bytes=self._entry_bytes,
+            demand=self.demand,
         )
 
     def _fitting_groups(self, cache: AnyCache) -> list[str]:
@@ -283,12 +269,6 @@ class Fleet:
         if cache.spec.copies is not None:
             return cache.spec.copies
         return sum(len(self._members.get(group, ())) for group in dict.fromkeys(cache.spec.node_groups))
-
-    def _limit(self, node: str, group: str) -> int:
-        limit = limit_bytes(self.groups[group])
-        local = self.local_nodes.get(node)
-        reported = local.status.storage.limit if local is not None and local.status.storage is not None else 0
-        return min(limit, reported) if reported > 0 else limit
 
     # Indexes.
 
@@ -362,11 +342,6 @@ class Fleet:
 def is_owned(local: LocalModelNode, node: Node) -> bool:
     """Whether the LocalModelNode is of this incarnation of the node."""
     return any(one.kind == "Node" and one.uid == node.uid for one in local.metadata.owner_references)
-
-
-@functools.lru_cache(maxsize=16384)
-def _willing(node: str, group: str) -> Candidate:
-    return Candidate(node=node, group=group)
 
 
 def _entry_id(entry: LocalModelInfo) -> CacheId:
