@@ -107,6 +107,7 @@ class SimulatedCluster:
         self.hosts: dict[str, SimulatedHost] = {}
         self.managers: dict[str, SimulatedProcess] = {}
         self.evictions = 0
+        self.disk_observers: list[Callable[[str, DiskEvent], None]] = []
         self._processes: list[SimulatedProcess] = []
         self.conditions = Conditions()
         self.situations = Situations(self.world)
@@ -331,6 +332,8 @@ class SimulatedCluster:
         if event.verb == "rename" and published_key(event.path) and not published_key(event.target):
             self.evictions += 1
         self.situations.disk_changed(node, event)
+        for observer in self.disk_observers:
+            observer(node, event)
         if self._checks:
             self.checkers.disk_changed(node, event)
 
