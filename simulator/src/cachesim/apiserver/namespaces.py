@@ -100,9 +100,16 @@ class NamespaceController:
     async def _empty_namespace(self, name: str) -> None:
         selection = Selection(name, (), ())
         remaining = 0
+        refused: ApiError | None = None
         for resource_type in self._context.registry.all():
             if resource_type.namespaced:
-                remaining += await self._empty(resource_type, selection)
+                try:
+                    remaining += await self._empty(resource_type, selection)
+                except ApiError as error:
+                    # The rest goes all the same: it may be what keeps this one.
+                    refused = error
+        if refused is not None:
+            raise refused
         current = self._context.store.get(NAMESPACE, "", name)
         if remaining or current is None:
             return
