@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from cachecore.errors import ApiError
-from cachesim.apiserver.builtin import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, NAMESPACE
+from cachesim.apiserver.builtin import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, LEASE, NAMESPACE
 from cachesim.apiserver.crd import types_of
 from cachesim.apiserver.resources import JsonObject
 from cachesim.apiserver.testing import ContractApi, refused
 from cachesim.apiserver.testing_kinds import GROUP, WIDGET, definition
+from cachesim.apiserver.testing_webhooks import deny
 
 
 def gadgets(api: ContractApi) -> JsonObject:
@@ -153,6 +154,32 @@ async def test_a_namespace_takes_its_contents_along(api: ContractApi, policy: st
     await api.gone(NAMESPACE, name)
     listed = await api.verbs.list(WIDGET, namespace=name)
     assert listed["items"] == []
+
+
+async def test_a_deletion_that_is_refused_keeps_nothing_else_of_its_namespace(api: ContractApi) -> None:
+    api.webhooks.add("keep", lambda _: deny("not yet"))
+    rule = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["DELETE"], "resources": ["widgets"]}
+    name = api.unique("going")
+    scope = {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    await api.webhooks.configure("keep", "keep", mutating=False, rules=[rule], namespaceSelector=scope)
+    await api.create(NAMESPACE, {"metadata": {"name": name}})
+    await api.verbs.create(WIDGET, {**WIDGET_BODY, "metadata": {"name": "kept"}}, namespace=name)
+    await api.verbs.create(CONFIG_MAP, {"metadata": {"name": "a"}}, namespace=name)
+    await api.verbs.create(LEASE, {"metadata": {"name": "z"}, "spec": {}}, namespace=name)
+    await api.delete(NAMESPACE, name)
+
+    async def rest_has_gone() -> bool:
+        kinds = (CONFIG_MAP, LEASE)
+        names = [
+            item["metadata"]["name"] for kind in kinds for item in (await api.verbs.list(kind, namespace=name))["items"]
+        ]
+        return not {"a", "z"} & set(names)
+
+    await api.eventually(rest_has_gone)
+    kept = await api.verbs.list(WIDGET, namespace=name)
+    assert [item["metadata"]["name"] for item in kept["items"]] == ["kept"]
+    await api.webhooks.clear()
+    await api.gone(NAMESPACE, name)
 
 
 async def test_nothing_is_created_in_a_namespace_that_is_going(api: ContractApi) -> None:
