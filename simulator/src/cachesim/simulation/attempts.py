@@ -21,6 +21,8 @@ WINDOW_SECONDS = 60.0
 LISTINGS_MAX = 40
 # Five times in each attempt, thrice if the bytes are not the source's.
 PART_MOVES_MAX = 120
+# What an agent wrote just before a copy came may arrive just after.
+SETTLE_SECONDS = 60.0
 
 
 class Attempts:
@@ -35,6 +37,7 @@ class Attempts:
         self._requests: dict[tuple[str, str], int] = {}
         self._reads: dict[str, int] = {}
         self._reads_before: dict[tuple[str, str], int] = {}
+        self._came_at: dict[tuple[str, str], float] = {}
 
     def requested(self, process: str, verb: str, subject: str) -> None:
         """A call of a port is about to be made: `agent/n1`, `find`, `source/llama`."""
@@ -61,6 +64,7 @@ class Attempts:
             model = self._world.model_name(key)
             self._requests[node, model] = 0
             self._reads_before[node, model] = self._reads.get(node, 0)
+            self._came_at[node, model] = self._world.now()
 
     def api_changed(self, change: Change) -> None:
         """Agents may not count more attempts than there were since the last success."""
@@ -72,6 +76,8 @@ class Attempts:
         for copy in status.get("models", ()):
             model = self._world.model_name(copy["key"])
             reads = self._reads.get(node, 0) - self._reads_before.get((node, model), 0)
+            if self._world.now() - self._came_at.get((node, model), -SETTLE_SECONDS) < SETTLE_SECONDS:
+                continue
             made = self._requests.get((node, model), 0) + reads
             # Between its rename and its report a copy has come, and its attempts are still told.
             if copy["state"] == "DownloadError" and copy.get("attempts", 0) > made:

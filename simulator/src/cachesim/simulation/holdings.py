@@ -93,7 +93,7 @@ def _missing(scene: Scene, machine: Machine, past: Past) -> Iterator[Problem]:
                 if machine.protected(other) or machine.priority(other) >= priority
             )
             if size + higher <= machine.limit_bytes:
-                yield Problem("L1", f"{name} is kept away by models of lower priority")
+                yield Problem("L1", f"{name} would fit beside what ranks as high or higher, and is not there")
 
 
 def _pressure(scene: Scene, machine: Machine) -> Iterator[Problem]:

@@ -62,9 +62,9 @@ class Bench:
         ).object
         return created
 
-    def merge(self, plural: str, name: str, body: dict[str, Any], subresource: str = "") -> None:
-        merge_patch = "application/merge-patch+json"
-        self.run(self.server.patch(self.type(plural), name, merge_patch, body, subresource=subresource))
+    def merge(self, plural: str, name: str, body: dict[str, Any], subresource: str = "", namespace: str = "") -> None:
+        kind, merge_patch = self.type(plural), "application/merge-patch+json"
+        self.run(self.server.patch(kind, name, merge_patch, body, namespace=namespace, subresource=subresource))
 
     def publish(self, sizes: dict[str, int], uri: str = URI, *, manifest: bool = True) -> None:
         """Write whole files of those sizes in staging, then rename them in."""
