@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from cachecore.controller.informer import Informer
 from cachecore.errors import AlreadyExists, ApiError, ApiUnavailable, Conflict, NotFound, TooManyRequests
 from cachecore.ports.cluster import ClusterClient
-from cachecore.resources.core import PersistentVolume, PersistentVolumeClaim
+from cachecore.resources.core import PersistentVolume, PersistentVolumeClaim, Pod
+from cachemanager.demand import pod_need
 from cachemanager.identity import AnyCache, CacheId
 from cachemanager.volumes import (
     CACHE_IDENTITY_ANNOTATION,
@@ -78,8 +79,26 @@ class VolumeWriter:
             case DeleteVolume(volume=volume):
                 await self._client.delete(PersistentVolume, volume.name, uid=volume.uid)
             case DeleteClaim(claim=claim):
+                if cache is not None and await self._mounted(claim):
+                    logger.info("not deleted: a pod has come", extra={"cache": cache.name, "claim": claim.name})
+                    return
                 await self._client.delete(PersistentVolumeClaim, claim.name, namespace=claim.namespace, uid=claim.uid)
         logger.info("%s: %s", type(action).__name__, action.reason, extra={"cache": cache.name if cache else ""})
+
+    async def _mounted(self, claim: PersistentVolumeClaim) -> bool:
+        """Whether a pod uses the claim, by a quorum read: what the watch has not shown yet counts as well.
+
+        A claim that is deleted under a pod is Terminating until that pod ends, and no other pod can be scheduled.
+        """
+        token = ""
+        while True:
+            page = await self._client.list(Pod, namespace=claim.namespace, limit=500, continue_token=token)
+            needs = [need for pod in page.items if (need := pod_need(pod)) is not None]
+            if any(claim.name in need.claims for need in needs):
+                return True
+            token = page.continue_token
+            if not token:
+                return False
 
     async def _taken(self, action: VolumeAction, cache: AnyCache | None) -> str:
         """What stands in the way of a creation: nothing when it is ours and only not seen yet."""
