@@ -118,6 +118,7 @@ class SimulatedCluster:
             self.breakages,
             self.conditions,
             self.sites,
+            nodes=scenario.node_names(),
             managers=scenario.manager_names(),
             models=[model.name for model in scenario.models],
             situations=self.situations,

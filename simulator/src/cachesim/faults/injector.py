@@ -99,6 +99,7 @@ class Injector:
         conditions: Conditions,
         sites: Sites,
         *,
+        nodes: Sequence[str],
         managers: Sequence[str],
         models: Sequence[str],
         situations: Situations,
@@ -108,6 +109,7 @@ class Injector:
         self._cluster = cluster
         self._conditions = conditions
         self._sites = sites
+        self._nodes = nodes
         self._managers = managers
         self._models = models
         self._situations = situations
@@ -150,7 +152,8 @@ class Injector:
     def target_of(self, fault: Fault, process: str, node: str) -> str:
         """Whom a fault strikes that the call of a process has triggered."""
         if fault.kind.scope is Scope.NODE:
-            return node
+            # A manager runs nowhere in particular: then it is the first node's turn.
+            return node or self._nodes[0]
         if fault.kind.scope is Scope.MANAGER:
             return process if process in self._managers else self._managers[0]
         return ""
@@ -190,6 +193,8 @@ class Injector:
     def _mend(self, fault: Fault, target: str) -> None:
         if fault.what in _WEATHER:
             self._conditions.end(fault.what, target if fault.kind.scope is Scope.NODE else "")
+            if fault.what == "events-dropped":
+                self._cluster.cut_watches(expired=True)
             return
         if fault.disk == "wiped":
             self._cluster.wipe_disk(target)

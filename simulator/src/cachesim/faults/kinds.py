@@ -110,7 +110,8 @@ KINDS: dict[What, Kind] = {
     "watches-cut": Kind(Scope.CLUSTER, "every watch breaks"),
     "watches-expired": Kind(Scope.CLUSTER, "the history is compacted and every watch breaks: 410"),
     "watches-late": Kind(Scope.CLUSTER, "watches deliver nothing; what they held comes later", 30.0),
-    "events-dropped": Kind(Scope.CLUSTER, "every second watch event is lost", 20.0),
+    # No API server loses an event in silence: who might have missed one is told to list again.
+    "events-dropped": Kind(Scope.CLUSTER, "every second watch event is lost, until the watches break with a 410", 20.0),
     "events-repeated": Kind(Scope.CLUSTER, "every watch event comes twice", 30.0),
     "disk-full": Kind(Scope.NODE, "a foreign writer takes all the room that is left", 60.0),
     "disk-failing": Kind(Scope.NODE, "every call of the disk fails: EIO", 30.0),

@@ -54,6 +54,10 @@ class PodWorker:
     def update(self, pod: Pod) -> None:
         """A newer version of the pod was seen."""
         self._pod = pod
+        if pod.ready != _says_ready(self._written) and self._written:
+            # Somebody else has spoken for this node while it was silent: it says again what is true.
+            self._written = {}
+            self._changed.set()
         if pod.being_deleted and not self._ending.is_set():
             grace = pod.metadata.deletion_grace_period_seconds
             self._grace_seconds = _DEFAULT_GRACE_SECONDS if grace is None else float(grace)
@@ -256,6 +260,10 @@ class PodWorker:
                 await self._runtime.sleep(_API_RETRY_SECONDS)
             else:
                 return
+
+
+def _says_ready(status: JsonObject) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())
 
 
 def _wants_log(container: Container) -> bool:
