@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 1.0
 
+
 class Stage(Protocol):
     """What a step does beside asking the API server."""
 
