@@ -52,7 +52,7 @@ def node_problems(scene: Scene, machine: Machine, past: Past, unix_seconds: floa
 def _spec(scene: Scene, machine: Machine) -> Iterator[Problem]:
     """The spec names what caches want here. A node that takes no new copies keeps those that it has."""
     for cache in scene.caches.values():
-        fits = any(one.name == machine.name for one in scene.candidates(cache))
+        fits = scene.fits(cache, machine)
         must = machine.demands(cache) or (cache.copies is None and machine.takes_copies)
         if fits and must and not cache.going and not machine.lists(cache):
             yield Problem("L1", f"{machine.name} is not told to hold {cache.name}")

@@ -124,7 +124,10 @@ def _cache(scene: Scene, cache: Cache) -> Iterator[Problem]:
         yield Problem("L1", f"cache {cache.name} has no finalizer")
     listing = [machine for machine in scene.machines.values() if machine.lists(cache)]
     if cache.copies is not None:
-        willing = sum(machine.takes_copies or machine in listing for machine in scene.candidates(cache))
+        willing = sum(
+            scene.fits(cache, machine) and (machine.takes_copies or machine.lists(cache))
+            for machine in scene.machines.values()
+        )
         if len(listing) < min(cache.copies, willing):
             yield Problem("L1", f"cache {cache.name} goes to {len(listing)} nodes of {cache.copies}")
         if sum(not machine.demands(cache) for machine in listing) > cache.copies:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -88,6 +88,7 @@ class Scene:
             item["metadata"]["name"]: from_object(LocalModelNodeGroup, item)
             for item in world.objects("localmodelnodegroups")
         }
+        self._limits_bytes = {name: quantity_bytes(group.spec.storage_limit) for name, group in self.groups.items()}
         self.caches = {cache.identity: cache for cache in map(_cache, world.caches())}
         self._used: dict[str, dict[str, list[JsonObject]]] = {}
         for pod in world.objects("pods"):
@@ -107,16 +108,9 @@ class Scene:
     def used_anywhere(self, key: str) -> bool:
         return any(key in used for used in self._used.values())
 
-    def candidates(self, cache: Cache) -> Iterator[Machine]:
-        """Every machine where the cache may go: of one of its groups, and not too small for what it says."""
-        fitting = [
-            name
-            for name in cache.groups
-            if name in self.groups and cache.declared_bytes <= quantity_bytes(self.groups[name].spec.storage_limit)
-        ]
-        for machine in self.machines.values():
-            if any(name in machine.groups for name in fitting):
-                yield machine
+    def fits(self, cache: Cache, machine: Machine) -> bool:
+        """Whether the cache may go there: a node of one of its groups, which allows what it says it takes."""
+        return any(name in machine.groups and cache.declared_bytes <= self._limits_bytes[name] for name in cache.groups)
 
     def _note_use(self, pod: JsonObject) -> None:
         if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
@@ -127,8 +121,7 @@ class Scene:
     def _machine(self, node: Node) -> Machine:
         disk = self.world.disks[node.name]
         groups = tuple(name for name, group in self.groups.items() if group_selects(group, node))
-        limits = [quantity_bytes(self.groups[name].spec.storage_limit) for name in groups]
-        limit_bytes = max(limits, default=self.world.limit_bytes)
+        limit_bytes = max((self._limits_bytes[name] for name in groups), default=self.world.limit_bytes)
         local = self.world.object("localmodelnodes", node.name)
         entries: dict[str, list[JsonObject]] = {}
         for entry in ((local or {}).get("spec") or {}).get("localModels", ()):
