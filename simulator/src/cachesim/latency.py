@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
 
 from cachecore.ports import ClusterClient, Patch, ResourceList, Watch, WatchEvent
 from cachecore.resources.meta import Resource
@@ -36,8 +37,8 @@ class LaggedClient:
         self._client = client
         self._latency_seconds = latency_seconds
 
-    async def lag(self) -> None:
-        await self._runtime.sleep(self._latency_seconds * (0.5 + self._runtime.random.random()))
+    def lag(self) -> Coroutine[Any, Any, None]:
+        return self._runtime.sleep(self._latency_seconds * (0.5 + self._runtime.random.random()))
 
     async def get(self, kind: type[R], name: str, namespace: str = "") -> R:
         await self.lag()

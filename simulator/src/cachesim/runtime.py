@@ -1,8 +1,8 @@
 """The Runtime port on SimPy: production coroutines, unmodified, in virtual time.
 
 SimPy drives a native coroutine like any generator; what it must receive are SimPy events, so every await of this
-runtime ends in `_Await`. SimPy's own Interrupt is an Exception, which production code could swallow: it is translated
-at the await into `Cancelled` or `Crashed`, which are not.
+runtime ends in `_occurrence`. SimPy's own Interrupt is an Exception, which production code could swallow: it is
+translated at the await into `Cancelled` or `Crashed`, which are not.
 
 Ties are broken by SimPy's total order (time, priority, event number); the seed decides everything else.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import random
+import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -36,22 +37,16 @@ class Crashed(BaseException):
     """Thrown at every await of a host that has crashed; whatever a late `finally` awaits gets it again."""
 
 
-class _Await:
+@types.coroutine
+def _occurrence(event: simpy.Event) -> Generator[simpy.Event, Any, Any]:
     """The one way in which a coroutine waits: it yields a SimPy event and translates the interrupt."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self, event: simpy.Event) -> None:
-        self._event = event
-
-    def __await__(self) -> Generator[simpy.Event, Any, Any]:
-        try:
-            return (yield self._event)
-        except simpy.Interrupt as interrupt:
-            cause = interrupt.cause
-            if not isinstance(cause, BaseException):
-                raise
-            raise cause from None
+    try:
+        return (yield event)
+    except simpy.Interrupt as interrupt:
+        cause = interrupt.cause
+        if not isinstance(cause, BaseException):
+            raise
+        raise cause from None
 
 
 class SimpyTask(Generic[T]):
@@ -67,7 +62,8 @@ class SimpyTask(Generic[T]):
         self._joined = False
         self._started = False
         self.interruption_on_its_way = False
-        self._interrupted: BaseException | None = None
+        # What it will meet at its next await, when it was cancelled by itself or before it began.
+        self.interrupted: BaseException | None = None
         # SimPy asks of a generator only `send` and `throw`, which a native coroutine has.
         self.process = runtime.environment.process(self._drive())  # type: ignore[arg-type]
 
@@ -89,11 +85,12 @@ class SimpyTask(Generic[T]):
             self.interruption_on_its_way = True
             self.process.interrupt(error)
         else:
-            self._interrupted = error
+            self.interrupted = error
 
-    def pending_interruption(self) -> BaseException | None:
+    def take_interruption(self) -> BaseException:
         """What a task that cancelled itself meets at its next await."""
-        error, self._interrupted = self._interrupted, None
+        error, self.interrupted = self.interrupted, None
+        assert error is not None  # noqa: S101 - for the type checker: the caller has looked
         return error
 
     async def join(self) -> T:
@@ -113,9 +110,9 @@ class SimpyTask(Generic[T]):
     async def _drive(self) -> None:
         self._started = True
         try:
-            if self._interrupted is not None:
+            if self.interrupted is not None:
                 self._coroutine.close()
-                self._error = self._interrupted
+                self._error = self.interrupted
             else:
                 self._result = await self._coroutine
         except (Cancelled, Crashed) as error:
@@ -214,8 +211,8 @@ class SimpyRuntime:
     def monotonic(self) -> float:
         return float(self.environment.now)
 
-    async def sleep(self, seconds: float) -> None:
-        await self.wait_for(self.environment.timeout(max(0.0, seconds)))
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        return self.wait_for(simpy.Timeout(self.environment, max(0.0, seconds)))
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], *, name: str) -> SimpyTask[T]:
         if self._crashed:
@@ -249,19 +246,21 @@ class SimpyRuntime:
 
     async def wait_for(self, event: simpy.Event) -> Any:
         """Wait for one SimPy event. The only await of the simulator."""
-        self.check_alive()
-        current = self._current_task()
-        interruption = current.pending_interruption() if current is not None else None
-        if interruption is not None:
-            raise interruption
+        if self._crashed:
+            self.check_alive()
+        # The task that waits; None outside of this runtime's tasks.
+        current = self._tasks.get(self.environment._active_proc)  # type: ignore[arg-type]
+        if current is not None and current.interrupted is not None:
+            raise current.take_interruption()
         try:
-            result = await _Await(event)
+            result = await _occurrence(event)
             while self._resumed is not None:
-                await _Await(self._resumed)
+                await _occurrence(self._resumed)
         finally:
             if current is not None:
                 current.interruption_on_its_way = False
-        self.check_alive()
+        if self._crashed:
+            self.check_alive()
         return result
 
     def note_failure(self, task: SimpyTask[Any], error: BaseException) -> None:
@@ -292,7 +291,3 @@ class SimpyRuntime:
         self.crash()
         while self._tasks and self.environment.peek() <= self.environment.now:
             self.environment.step()
-
-    def _current_task(self) -> SimpyTask[Any] | None:
-        process = self.environment.active_process
-        return None if process is None else self._tasks.get(process)

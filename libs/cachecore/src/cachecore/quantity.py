@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import re
 
 from cachecore.errors import InvalidInput
@@ -35,8 +36,11 @@ def quantity_bytes(quantity: str | int | None) -> int:
     """
     if quantity is None:
         return 0
-    if isinstance(quantity, int):
-        return quantity
+    return quantity if isinstance(quantity, int) else _parsed_bytes(quantity)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed_bytes(quantity: str) -> int:
     match = _QUANTITY.fullmatch(quantity.strip())
     if match is None:
         raise InvalidInput(f"{quantity!r} is not a quantity: write a number with a suffix of k M G T Ki Mi Gi Ti")

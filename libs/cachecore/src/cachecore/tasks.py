@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from cachecore.errors import DeadlineExceeded, TaskCancelled
@@ -24,40 +24,39 @@ class _Observed(Coroutine[Any, Any, T]):
         self.__name__ = getattr(coroutine, "__name__", "coroutine")
         self.__qualname__ = getattr(coroutine, "__qualname__", "coroutine")
 
-    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
-        suspended = False
-        failure: Exception | None = None
-        try:
-            awaited = step(*arguments)
-            suspended = True
-        except StopIteration:
-            raise
-        except Exception as error:
-            failure = error
-            raise
-        finally:
-            # Here also when it was cancelled, or crashed.
-            if not suspended:
-                self._ended(failure)
-        return awaited
-
     def send(self, value: Any) -> Any:
-        return self._step(self._coroutine.send, value)
+        try:
+            return self._coroutine.send(value)
+        except BaseException as error:
+            self._tell(error)
+            raise
 
     def throw(self, *arguments: Any) -> Any:
-        return self._step(self._coroutine.throw, *arguments)
+        try:
+            return self._coroutine.throw(*arguments)
+        except BaseException as error:
+            self._tell(error)
+            raise
 
     def close(self) -> None:
         self._coroutine.close()
 
-    def __await__(self) -> Any:
-        return self
+    def __await__(self) -> Generator[Any, Any, T]:
+        # A frame of its own, entered once: `send` would be a call for each step.
+        try:
+            result = yield from self._coroutine.__await__()
+        except GeneratorExit:
+            # Let go without having ended, as by `close`.
+            raise
+        except BaseException as error:
+            self._tell(error)
+            raise
+        self._ended(None)
+        return result
 
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
+    def _tell(self, error: BaseException) -> None:
+        """The end, also when it was cancelled or crashed: only its own failures are told with their error."""
+        self._ended(error if isinstance(error, Exception) and not isinstance(error, StopIteration) else None)
 
 
 class TaskGroup:

@@ -37,9 +37,15 @@ class AgentMetrics:
             "localmodel_status_writes_total", "Writes of this node's LocalModelNode status.", registry=registry
         )
 
+        # Looked up once: they are set at each reconcile.
+        self._copies = [(state, self.copies.labels(state.value)) for state in CopyState]
+        self._limit, self._used, self._reserved = (
+            self.storage_bytes.labels(kind) for kind in ("limit", "used", "reserved")
+        )
+
     def show(self, states: list[CopyState], storage: NodeStorageStatus) -> None:
-        for state in CopyState:
-            self.copies.labels(state.value).set(states.count(state))
-        self.storage_bytes.labels("limit").set(storage.limit)
-        self.storage_bytes.labels("used").set(storage.used)
-        self.storage_bytes.labels("reserved").set(storage.reserved)
+        for state, copies in self._copies:
+            copies.set(states.count(state))
+        self._limit.set(storage.limit)
+        self._used.set(storage.used)
+        self._reserved.set(storage.reserved)

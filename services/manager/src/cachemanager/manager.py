@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
@@ -13,7 +12,6 @@ from cachecore.events import EventRecorder
 from cachecore.names import MANAGER_LEASE
 from cachecore.ports.cluster import ClusterClient
 from cachecore.ports.runtime import Runtime
-from cachecore.resources.serving import CopyState
 from cachecore.tasks import TaskGroup
 from cachemanager.cache_reconciler import CacheReconciler
 from cachemanager.chosen import Placements
@@ -26,7 +24,6 @@ from cachemanager.node_reconciler import NodeReconciler
 from cachemanager.observers import Observers, Sink
 from cachemanager.options import ManagerOptions
 from cachemanager.service_index import ServiceIndex
-from cachemanager.status import READY, condition_status
 from cachemanager.volume_writer import VolumeWriter
 
 COMPONENT = "localmodel-manager"
@@ -37,7 +34,6 @@ _COPIES_LOOKED_AT_PER_SECOND = 50_000
 _GROUP_NEWS_SECONDS = 1.0
 _NODES_SETTLED_PER_SECOND = 1_000.0
 _NODES_WRITTEN_PER_SECOND = 100.0
-_METRICS_SECONDS = 5.0
 
 
 class Manager:
@@ -63,6 +59,7 @@ class Manager:
         self._services = ServiceIndex()
         self._observers = Observers(runtime, self.client, self.fleet, self._placements, self._services, options)
         self._volumes = VolumeWriter(self.client, self._observers.volumes, self._observers.claims)
+        self._metrics.count_fleet(self.fleet)
         self._leading = False
         self._synced = False
 
@@ -78,7 +75,6 @@ class Manager:
     async def run(self) -> None:
         group = TaskGroup(self._runtime)
         group.spawn(self._observers.run(), name="observers")
-        group.spawn(self._measure(), name="metrics")
         group.spawn(self._campaign(), name="campaign")
         await group.join()
 
@@ -112,19 +108,6 @@ class Manager:
             self._observers.sink = Sink()
             self._leading = False
             self._metrics.leading.set(0)
-
-    async def _measure(self) -> None:
-        """Keep the gauges; what is counted at every write needs no time of its own."""
-        while True:
-            await self._runtime.sleep(_METRICS_SECONDS)
-            ready = Counter(condition_status(cache.status, READY) for cache in self.fleet.caches.values())
-            for word in ("True", "False", "Unknown"):
-                self._metrics.caches.labels(word).set(ready[word])
-            states = Counter(
-                report.state for local in self.fleet.local_nodes.values() for report in local.status.models
-            )
-            for state in CopyState:
-                self._metrics.copies.labels(state.value).set(states[state])
 
 
 class Controllers(Sink):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from cachecore.quantity import quantity_bytes
-from cachecore.resources.core import Node, Pod, Taint
+from cachecore.resources.core import Node, Pod, Taint, Toleration
 from cachecore.scheduling import any_term_matches, required_terms, selects, tolerates, tolerates_taint
 from cachesim.scheduler.claims import Binding, PodClaims, Storage, UnusableClaim, claims_of
 
@@ -60,40 +61,59 @@ def choose_node(pod: Pod, loads: Sequence[NodeLoad], storage: Storage) -> Choice
     except UnusableClaim as error:
         # What kube-scheduler adds is what its last plugin thinks of a pod that no node was looked at for.
         return Choice(message=f"{available}: {error}. not found")
-    refusals = [(load, refusal(pod, load, claims, storage)) for load in loads]
+    wish = _Wish.of(pod)
+    refusals = [(load, refusal(wish, load, claims, storage)) for load in loads]
     feasible = [load for load, refused in refusals if refused is None]
     if not feasible:
         return Choice(message=_explain(available, [refused for _, refused in refusals if refused is not None]))
     scores = score(pod, feasible)
-    best = max(range(len(feasible)), key=lambda index: (scores[index], _reversed(feasible[index].node.name)))
+    best = min(range(len(feasible)), key=lambda index: (-scores[index], feasible[index].node.name))
     node = feasible[best].node
     return Choice(node=node.name, bindings=claims.bindings(node, storage) or ())
 
 
-def refusal(pod: Pod, load: NodeLoad, claims: PodClaims, storage: Storage) -> Refusal | None:
+class _Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pod asks of its node, found once for all nodes. `names` and `constraints` None: any node will do."""
+
+    tolerations: Sequence[Toleration]
+    names: set[str] | None
+    constraints: dict[str, Any] | None
+    requested: dict[str, float]
+
+    @classmethod
+    def of(cls, pod: Pod) -> _Wish:
+        constraints = {"nodeSelector": pod.spec.node_selector, "affinity": pod.spec.affinity}
+        return cls(
+            tolerations=pod.spec.tolerations,
+            names=_named_nodes(pod),
+            constraints=constraints if any(constraints.values()) else None,
+            requested=requests(pod),
+        )
+
+
+def refusal(wish: _Wish, load: NodeLoad, claims: PodClaims, storage: Storage) -> Refusal | None:
     """Why the pod can't run on the node; None when it can. The first filter that refuses has the word."""
     node = load.node
-    names = _named_nodes(pod)
-    if names is not None and node.name not in names:
+    if wish.names is not None and node.name not in wish.names:
         return Refusal(("node(s) didn't satisfy plugin(s) [NodeAffinity]",))
-    if node.spec.unschedulable and not tolerates_taint(pod.spec.tolerations, _CORDONED):
+    if node.spec.unschedulable and not tolerates_taint(wish.tolerations, _CORDONED):
         return Refusal(("node(s) were unschedulable",))
-    if not tolerates(pod.spec.tolerations, node):
+    if node.spec.taints and not tolerates(wish.tolerations, node):
         return Refusal(("node(s) had untolerated taint(s)",))
-    if not selects(_constraints(pod), node):
+    if wish.constraints is not None and not selects(wish.constraints, node):
         return Refusal(("node(s) didn't match Pod's node affinity/selector",))
-    crowded = _crowded(pod, load)
+    crowded = _crowded(wish, load)
     if crowded is not None:
         return crowded
     stored = claims.refusal(node, storage)
     return Refusal((stored,)) if stored else None
 
 
-def _crowded(pod: Pod, load: NodeLoad) -> Refusal | None:
+def _crowded(wish: _Wish, load: NodeLoad) -> Refusal | None:
     allocatable = load.node.status.allocatable
     reasons = ["Too many pods"] if load.pods >= amount(allocatable.get("pods", "0")) else []
     final = False
-    for resource, wanted in requests(pod).items():
+    for resource, wanted in wish.requested.items():
         capacity = amount(allocatable.get(resource, "0"))
         if wanted > 0 and load.requested.get(resource, 0.0) + wanted > capacity:
             reasons.append(f"Insufficient {resource}")
@@ -158,17 +178,17 @@ def requests(pod: Pod) -> dict[str, float]:
 
 def amount(quantity: Any) -> float:
     """A quantity of any resource as a number: half a CPU is 0.5."""
-    text = str(quantity)
+    return _amount(str(quantity))
+
+
+@functools.lru_cache(maxsize=4096)
+def _amount(text: str) -> float:
     return float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(quantity_bytes(text))
 
 
 def _requests_of(resources: Mapping[str, Any]) -> list[tuple[str, float]]:
     wanted = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return [(resource, amount(quantity)) for resource, quantity in sorted(wanted.items())]
-
-
-def _constraints(pod: Pod) -> dict[str, Any]:
-    return {"nodeSelector": pod.spec.node_selector, "affinity": pod.spec.affinity}
 
 
 def _node_affinity(pod: Pod) -> Any:
@@ -194,8 +214,3 @@ def _preference(pod: Pod, node: Node) -> float:
 
 def _share(value: float, most: float) -> float:
     return _FULL_SCORE * value / most if most else 0.0
-
-
-def _reversed(name: str) -> tuple[int, ...]:
-    """A key that makes the first name the greatest."""
-    return (*(-ord(letter) for letter in name), 1)

@@ -54,6 +54,9 @@ class Controller(Generic[K]):
         self._metrics = metrics if metrics is not None else ControllerMetrics(CollectorRegistry())
         self._depth = self._metrics.queue_depth.labels(name)
         self._active = self._metrics.active_workers.labels(name)
+        self._duration_seconds = self._metrics.duration_seconds.labels(name)
+        self._succeeded = self._metrics.reconciles.labels(name, "success")
+        self._requeued = self._metrics.reconciles.labels(name, "requeue_after")
         self._working = 0
 
     @property
@@ -97,9 +100,8 @@ class Controller(Generic[K]):
             self._queue.forget(request)
             if result.requeue_after_seconds is not None:
                 self._queue.add_after(request, result.requeue_after_seconds)
-            word = "success" if result.requeue_after_seconds is None else "requeue_after"
-            self._metrics.reconciles.labels(self.name, word).inc()
-        self._metrics.duration_seconds.labels(self.name).observe(self._runtime.monotonic() - start)
+            (self._succeeded if result.requeue_after_seconds is None else self._requeued).inc()
+        self._duration_seconds.observe(self._runtime.monotonic() - start)
 
     def _failed(self, request: K, error: Exception) -> None:
         least_seconds = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
