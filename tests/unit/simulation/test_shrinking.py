@@ -75,12 +75,12 @@ SITES = {
 
 def test_an_exhaustive_campaign_strikes_each_write_site_first_and_last() -> None:
     faults = [plan.faults[0] for plan in exhaustive(SITES, 1)]
-    assert {(fault.where, fault.when) for fault in faults} == {
+    assert {(fault.where, fault.when) for fault in faults if fault.what == "crash-after"} == {
         ("agent/node-1 rename copy/llama", "1st"),
         ("agent/node-1 rename copy/llama", "3rd"),
         ("manager-1 patch Node/node-1", "1st"),
     }
-    assert len(faults) == 3 * len(AT_WRITES)
+    assert len(faults) == 2 * len(AT_WRITES) + 2
 
 
 def test_a_random_plan_follows_from_its_seed(reference: Scenario) -> None:

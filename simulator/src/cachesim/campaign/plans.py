@@ -15,6 +15,7 @@ from cachesim.simulation.units import duration_seconds
 
 # What an exhaustive campaign does at each write site.
 AT_WRITES: tuple[What, ...] = ("crash-before", "crash-after", "error", "delay", "stale")
+_CRASHES: tuple[What, ...] = ("crash-before", "crash-after")
 # Writes that repeat themselves by the clock: what they do at one occasion they do at the next.
 _CLOCKWORK = ("Lease/", "Event")
 # Only the API server answers so.
@@ -31,12 +32,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exhaustive(occasions: Mapping[Site, int], seed: int) -> Iterator[Plan]:
-    """Each fault at the first and the last occasion of each write site of a run that went well."""
+    """Each fault at the first occasion of each write site of a run that went well, a crash at the last one, too."""
     for site, count in occasions.items():
         if not site.writes or site.subject.startswith(_CLOCKWORK):
             continue
-        for occasion in sorted({1, count}):
-            for what in AT_WRITES:
+        for what in AT_WRITES:
+            for occasion in sorted({1, count} if what in _CRASHES else {1}):
                 yield Plan(seed=seed, faults=(Fault(when=ordinal(occasion), where=str(site), what=what),))
 
 
