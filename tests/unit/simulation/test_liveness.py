@@ -24,13 +24,10 @@ def rest() -> RestBench:
 def _want_rose(rest: RestBench, **fields: object) -> None:
     """A second model is wanted on the node, and not there."""
     rest.cache("rose", OTHER_URI)
+    rest.merge("localmodelcaches", "rose", {"spec": {"priority": fields.get("priority", 0)}})
     rest.list_models(entry(), entry(OTHER_URI, **fields))
     rest.report(DOWNLOADED, NO_ROOM, used=SIZE_BYTES)
     rest.tell({"available": 0, "total": 1, "failed": 0}, {"n1": "NodeDownloadPending"}, NOT_READY, "rose")
-
-
-def _limit(rest: RestBench, limit_bytes: int) -> None:
-    rest.merge("localmodelnodegroups", "workers", {"spec": {"storageLimit": str(limit_bytes)}})
 
 
 def test_a_world_at_rest_has_no_problem(rest: RestBench) -> None:
@@ -44,39 +41,41 @@ def test_l1_what_fits_is_there(rest: RestBench) -> None:
 
 def test_l1_what_does_not_fit_may_be_missing(rest: RestBench) -> None:
     _want_rose(rest)
-    _limit(rest, 200)
+    rest.limit(200)
     assert rest.problems() == []
 
 
 def test_l1_above_the_high_watermark_what_was_evicted_does_not_come(rest: RestBench) -> None:
     _want_rose(rest)
-    _limit(rest, 220)
+    rest.limit(220)
     assert rest.invariants(Past(evicted={("n1", OTHER_KEY): None})) == []
     assert rest.invariants() == ["L1"]
 
 
 def test_l1_a_higher_priority_comes_before_a_lower_one(rest: RestBench) -> None:
     _want_rose(rest, priority=1)
-    _limit(rest, 200)
+    rest.limit(200)
     assert rest.problems() == ["L1: n1: rose would fit beside what ranks as high or higher, and is not there"]
 
 
 def test_l1_what_was_evicted_waits_for_its_use(rest: RestBench) -> None:
     _want_rose(rest, priority=1)
-    _limit(rest, 200)
+    rest.limit(200)
     assert rest.problems(Past(evicted={("n1", OTHER_KEY): None})) == []
 
 
 def test_l1_a_pod_brings_its_model(rest: RestBench) -> None:
-    _want_rose(rest)
-    _limit(rest, 200)
+    _want_rose(rest, referenced=True)
+    rest.limit(200)
     rest.pod(OTHER_KEY)
     assert rest.problems() == ["L1: n1: rose is in use or pinned, would fit, and is not there"]
 
 
 def test_l1_a_pod_whose_model_is_there_runs(rest: RestBench) -> None:
     rest.pod()
-    assert rest.invariants() == ["L1"]
+    rest.list_models(entry(referenced=True))
+    rest.report(DOWNLOADED, used=SIZE_BYTES)
+    assert rest.problems() == ["L1: pod default/p on n1 does not get Ready, though its models are there"]
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     rest.merge("pods", "p", {"status": status}, "status", "default")
     assert rest.problems() == []
@@ -173,7 +172,7 @@ def test_l3_a_volume_goes_with_its_cache(rest: RestBench) -> None:
 
 
 def test_l4_models_are_below_the_limit(rest: RestBench) -> None:
-    _limit(rest, 100)
+    rest.limit(100)
     assert "L4" in rest.invariants()
 
 
@@ -187,21 +186,21 @@ def test_l4_what_can_never_fit_is_told_as_such(rest: RestBench) -> None:
 
 def test_l4_what_could_be_had_is_not_told_as_impossible(rest: RestBench) -> None:
     _want_rose(rest)
-    _limit(rest, 200)
+    rest.limit(200)
     rest.report(DOWNLOADED, {**NO_ROOM, "state": "InsufficientStorage"}, used=SIZE_BYTES)
     assert rest.invariants() == ["L4"]
 
 
 def test_l6_nothing_is_left_failing(rest: RestBench) -> None:
     _want_rose(rest)
-    _limit(rest, 200)
+    rest.limit(200)
     rest.report(DOWNLOADED, {**NO_ROOM, "state": "DownloadError"}, used=SIZE_BYTES)
     assert rest.invariants() == ["L6"]
 
 
 def test_l6_no_attempt_is_overdue(rest: RestBench) -> None:
     _want_rose(rest)
-    _limit(rest, 200)
+    rest.limit(200)
     rest.report(DOWNLOADED, {**NO_ROOM, "nextRetryTime": "1970-01-01T00:01:00Z"}, used=SIZE_BYTES)
     assert rest.invariants(unix_seconds=60.0) == []
     assert rest.invariants(unix_seconds=600.0) == ["L6"]

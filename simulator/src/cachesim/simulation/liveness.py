@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from cachecore.names import CACHE_NAME_LABEL, CACHE_NAMESPACE_LABEL
 from cachecore.scheduling import pod_allows
+from cachesim.simulation.agreement import agreement_problems
 from cachesim.simulation.holdings import Past, Problem, node_problems
 from cachesim.simulation.scene import Cache, JsonObject, Machine, Scene, condition, status_of
 from cachesim.simulation.world import World, keys_of
@@ -39,7 +40,7 @@ BLOCKING_REASONS = ("InvalidSpec", "NodeGroupNotFound", "InvalidNodeGroup", "Ins
 def liveness_problems(world: World, past: Past = Past(), unix_seconds: float = 0.0) -> list[Problem]:
     """What keeps the world from being at rest as it should; nothing when it has converged."""
     scene = Scene(world)
-    problems = [*_deletions(scene), *_orphans(scene), *_pods(scene)]
+    problems = [*_deletions(scene), *_orphans(scene), *_pods(scene), *agreement_problems(scene)]
     for machine in scene.machines.values():
         problems += node_problems(scene, machine, past, unix_seconds)
     for cache in scene.caches.values():

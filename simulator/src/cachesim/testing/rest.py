@@ -32,12 +32,29 @@ class RestBench(Bench):
                 },
             },
         )
+        self.merge(
+            "localmodelnodegroups",
+            "workers",
+            {"status": {"nodes": 1, "readyNodes": 1, "observedGeneration": 1}},
+            "status",
+        )
         self.cache()
         self.local_model_node(entry())
+        self.merge("localmodelnodes", "n1", {"spec": {"storage": {"limit": "1G"}}})
         self.publish({"a": 100, "b": 50})
         self.report(DOWNLOADED, used=SIZE_BYTES)
         self.label(KEY, "ready")
         self.tell({"available": 1, "total": 1, "failed": 0}, {"n1": "NodeDownloaded"}, READY)
+
+    def limit(self, limit_bytes: int) -> None:
+        """What a node may hold, and all that follows from it."""
+        limit = {"storageLimit": str(limit_bytes)}
+        self.merge("localmodelnodegroups", "workers", {"spec": limit})
+        generation = self._present("localmodelnodegroups", "workers")["metadata"]["generation"]
+        self.merge("localmodelnodegroups", "workers", {"status": {"observedGeneration": generation}}, "status")
+        self.merge("localmodelnodes", "n1", {"spec": {"storage": {"limit": str(limit_bytes)}}})
+        generation = self._present("localmodelnodes", "n1")["metadata"]["generation"]
+        self.merge("localmodelnodes", "n1", {"status": {"observedGeneration": generation}}, "status")
 
     def report(self, *copies: dict[str, Any], used: int = 0) -> None:
         """What the agent says."""
