@@ -23,8 +23,8 @@ from cachesim.testing.wrong_change import load_change
 
 FOLDER = pathlib.Path(__file__).parent / "wrong_changes"
 CHANGES = sorted(FOLDER.glob("*.yaml"))
-# What only an invariant of liveness can see.
-LIVENESS_CHANGES = sorted(FOLDER.glob("liveness/*.yaml"))
+# What no plan that was tried has found.
+UNFOUND_CHANGES = sorted(FOLDER.glob("unfound/*.yaml"))
 CHANGES_MIN = 30
 PROCESSES = os.cpu_count() or 1
 
@@ -73,7 +73,7 @@ def test_the_same_plan_finds_nothing_without_the_change(path: pathlib.Path, unch
     assert (unchanged[path.stem].invariants, unchanged[path.stem].message) == ((), "")
 
 
-@pytest.mark.parametrize("path", [*CHANGES, *LIVENESS_CHANGES], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*CHANGES, *UNFOUND_CHANGES], ids=lambda path: path.stem)
 def test_a_change_fits_the_code_as_it_is(path: pathlib.Path) -> None:
     change = load_change(path)
     spec = importlib.util.find_spec(change.module)
