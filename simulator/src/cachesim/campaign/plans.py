@@ -15,6 +15,7 @@ from cachesim.simulation.units import duration_seconds
 
 # What an exhaustive campaign does at each write site.
 AT_WRITES: tuple[What, ...] = ("crash-before", "crash-after", "error", "delay", "stale")
+_LOOKS = ("list_directory", "find")
 _CRASHES: tuple[What, ...] = ("crash-before", "crash-after")
 # Writes that repeat themselves by the clock: what they do at one occasion they do at the next.
 _CLOCKWORK = ("Lease/", "Event")
@@ -32,8 +33,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exhaustive(occasions: Mapping[Site, int], seed: int) -> Iterator[Plan]:
-    """Each fault at the first occasion of each write site of a run that went well, a crash at the last one, too."""
+    """Each fault at the first occasion of each write site of a run that went well, a crash at the last one, too.
+
+    And an error at the first occasion of each look at a disk or a source: what it should have shown is not known.
+    """
     for site, count in occasions.items():
+        if site.verb in _LOOKS:
+            yield Plan(seed=seed, faults=(Fault(when=ordinal(1), where=str(site), what="error"),))
         if not site.writes or site.subject.startswith(_CLOCKWORK):
             continue
         for what in AT_WRITES:

@@ -16,7 +16,7 @@ from cachesim.disk import DiskEvent
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
 from cachesim.simulation.world import World, published_key, published_path
-from cachesim.sometimes.moments import MOMENTS, holds_copies
+from cachesim.sometimes.moments import MOMENTS, deleting, holds_copies
 from cachesim.sometimes.strikes import STRIKES
 
 JsonObject = dict[str, Any]
@@ -41,6 +41,8 @@ class Situations:
         for name, strike in STRIKES.items():
             if strike.matches(fault.what, site):
                 self.note(name)
+        if fault.what.startswith("crash") and site.process.startswith("manager") and deleting(self._world, ""):
+            self.note("manager-crash-during-deletion")
 
     def begun(self, fault: Fault, target: str) -> None:
         """A fault of a node or of the cluster is about to begin."""
