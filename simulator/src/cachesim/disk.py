@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 import blake3
@@ -74,10 +74,7 @@ class DiskWorld:
 
     def holds(self, path: str, objects: Sequence[ObjectInfo]) -> bool:
         """Whether the folder is exactly these objects, each byte written."""
-        files = dict(self.files(path))
-        expected = {item.path: item.size_bytes for item in objects}
-        sizes = {name: file.size_bytes for name, file in files.items()}
-        return sizes == expected and all(files[item.path].holds(item) for item in objects)
+        return are(dict(self.files(path)), objects)
 
     def wipe(self) -> None:
         """A fresh disk."""
@@ -363,6 +360,14 @@ class SimulatedDisk:
 
     async def _take_time(self) -> None:
         await self._runtime.sleep(OPERATION_SECONDS)
+
+
+def are(files: Mapping[str, File], objects: Sequence[ObjectInfo]) -> bool:
+    """Whether the files are exactly these objects, each byte written."""
+    if len(files) != len(objects):
+        return False
+    found = ((files.get(item.path), item) for item in objects)
+    return all(file is not None and file.size_bytes == item.size_bytes and file.holds(item) for file, item in found)
 
 
 def _names(path: str) -> list[str]:

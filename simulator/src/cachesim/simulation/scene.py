@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from cachecore.names import storage_key
-from cachecore.ports import ObjectInfo
 from cachecore.quantity import quantity_bytes
 from cachecore.resources.core import Node
 from cachecore.resources.meta import from_object
 from cachecore.resources.serving import LocalModelNodeGroup
 from cachecore.scheduling import group_selects, schedulable
 from cachecore.store.layout import is_key
-from cachesim.disk import DiskWorld
+from cachesim.disk import DiskWorld, are
+from cachesim.disk_file import File
 from cachesim.simulation.world import BOOKKEEPING_BYTES, World, keys_of, published_path
 
 JsonObject = dict[str, Any]
@@ -48,6 +48,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[str, ...]
     takes_copies: bool
     entries: dict[str, list[JsonObject]]
+    # The caches that it lists: key and identity.
+    listed: frozenset[tuple[str, Identity]]
     used: dict[str, list[JsonObject]]
     # By key: what each published copy takes.
     published: dict[str, int]
@@ -64,10 +66,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return max((entry.get("priority", 0) for entry in self.entries.get(key, ())), default=0)
 
     def lists(self, cache: Cache) -> bool:
-        return any(
-            (entry.get("namespace", ""), entry["modelName"]) == cache.identity
-            for entry in self.entries.get(cache.key, ())
-        )
+        return (cache.key, cache.identity) in self.listed
 
     def demands(self, cache: Cache) -> bool:
         """Whether a pod on the node needs the cache, and may have it."""
@@ -126,7 +125,7 @@ class Scene:
         entries: dict[str, list[JsonObject]] = {}
         for entry in ((local or {}).get("spec") or {}).get("localModels", ()):
             entries.setdefault(storage_key(entry["sourceModelUri"]), []).append(entry)
-        keys = [key for key in sorted(disk.root) if is_key(key) and disk.find(published_path(key)) is not None]
+        copies = {key: dict(disk.files(published_path(key))) for key in _published_keys(disk)}
         refusing = any(taint.effect in ("NoSchedule", "NoExecute") for taint in node.spec.taints)
         return Machine(
             name=node.name,
@@ -136,16 +135,25 @@ class Scene:
             groups=groups,
             takes_copies=schedulable(node) and not refusing,
             entries=entries,
+            listed=frozenset(
+                (key, (entry.get("namespace", ""), entry["modelName"]))
+                for key, found in entries.items()
+                for entry in found
+            ),
             used=self._used.get(node.name, {}),
-            published={key: disk.size_bytes(published_path(key)) for key in keys},
-            whole=frozenset(key for key in keys if _holds(disk, key, self._versions.get(key, ()))),
+            published={key: sum(file.size_bytes for file in files.values()) for key, files in copies.items()},
+            whole=frozenset(key for key, files in copies.items() if self._is_whole(key, files)),
             limit_bytes=min(limit_bytes, disk.capacity_bytes - disk.foreign_bytes - BOOKKEEPING_BYTES),
             limit_bytes_max=min(limit_bytes, disk.capacity_bytes),
         )
 
+    def _is_whole(self, key: str, files: Mapping[str, File]) -> bool:
+        """Whether they are the model in some version."""
+        return any(are(files, objects) for objects in reversed(self._versions.get(key, ())))
 
-def _holds(disk: DiskWorld, key: str, versions: Sequence[Sequence[ObjectInfo]]) -> bool:
-    return any(disk.holds(published_path(key), objects) for objects in reversed(versions))
+
+def _published_keys(disk: DiskWorld) -> list[str]:
+    return [key for key in sorted(disk.root) if is_key(key) and disk.find(published_path(key)) is not None]
 
 
 def _cache(item: JsonObject) -> Cache:
