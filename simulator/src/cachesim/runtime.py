@@ -10,6 +10,7 @@ Ties are broken by SimPy's total order (time, priority, event number); the seed 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 1_767_225_600.0
 # By then whoever is going to join a task that has failed has come to it.
 JOINED_WITHIN_SECONDS = 30.0
+# Two deadlines this close are one: a time that was added up differently must not wake anybody twice.
+_ROUNDING_SECONDS = 1e-9
 
 
 class Cancelled(BaseException):
@@ -130,16 +133,26 @@ class SimpyTask(Generic[T]):
 
 
 class SimpySignal:
-    """A level-triggered flag; waiters wake in the order in which they came."""
+    """A level-triggered flag; waiters wake in the order in which they came.
+
+    Deadlines share a timer, which is kept when a wait is over before its time: who waits again and again until the same
+    moment, as the reader of a watch, costs one event for it.
+    """
+
+    __slots__ = ("_runtime", "_set", "_timer_due", "_waiters")
 
     def __init__(self, runtime: SimpyRuntime) -> None:
         self._runtime = runtime
         self._set = False
-        self._waiters: list[simpy.Event] = []
+        # Each with its deadline.
+        self._waiters: dict[simpy.Event, float] = {}
+        self._timer_due = math.inf
 
     def set(self) -> None:
         self._set = True
-        waiters, self._waiters = self._waiters, []
+        if not self._waiters:
+            return
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.triggered:
                 waiter.succeed(True)
@@ -155,21 +168,37 @@ class SimpySignal:
             return True
         if timeout_seconds is not None and timeout_seconds <= 0:
             return False
-        waiter = self._runtime.environment.event()
-        self._waiters.append(waiter)
+        environment = self._runtime.environment
+        waiter = simpy.Event(environment)
+        due = math.inf
         if timeout_seconds is not None:
-            deadline = self._runtime.environment.timeout(timeout_seconds)
-            deadline.callbacks.append(lambda _: _succeed_once(waiter))
+            due = environment.now + timeout_seconds
+            if due < self._timer_due:
+                self._arm(due)
+        self._waiters[waiter] = due
         try:
             return bool(await self._runtime.wait_for(waiter))
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters.pop(waiter, None)
 
+    def _arm(self, due: float) -> None:
+        self._timer_due = due
+        timer = simpy.Timeout(self._runtime.environment, max(0.0, due - self._runtime.environment.now), due)
+        timer.callbacks.append(self._expire)
 
-def _succeed_once(waiter: simpy.Event) -> None:
-    if not waiter.triggered:
-        waiter.succeed(False)
+    def _expire(self, timer: simpy.Event) -> None:
+        if timer.value != self._timer_due:
+            # An earlier one took its place.
+            return
+        self._timer_due = math.inf
+        reached = timer.value + _ROUNDING_SECONDS
+        late = [waiter for waiter, due in self._waiters.items() if due <= reached]
+        for waiter in late:
+            del self._waiters[waiter]
+            waiter.succeed(False)
+        next_due = min(self._waiters.values(), default=math.inf)
+        if next_due < math.inf:
+            self._arm(next_due)
 
 
 class SimpyRuntime:
