@@ -48,6 +48,7 @@ from cachesim.kserve.definitions import kserve_definitions
 from cachesim.latency import LaggedClient
 from cachesim.network import Link, Network
 from cachesim.node import Node, NodeLifecycle
+from cachesim.node.heartbeats import Heartbeats
 from cachesim.runtime import SimpyRuntime
 from cachesim.scheduler import Scheduler
 from cachesim.simulation.admission import InProcessAdmission
@@ -55,6 +56,7 @@ from cachesim.simulation.breakages import Breakages
 from cachesim.simulation.checkers import Checkers, Violation
 from cachesim.simulation.containers import SimulatedContainers
 from cachesim.simulation.event_log import EventLog
+from cachesim.simulation.housekeeping import housekeeping
 from cachesim.simulation.machines import Begin, SimulatedHost, SimulatedProcess
 from cachesim.simulation.manifests import cache_object, group_object, namespace_object, webhook_configurations
 from cachesim.simulation.scenario import Scenario
@@ -77,6 +79,9 @@ class SimulatedCluster:
         self.scenario = scenario
         self.seed = seed
         self.environment = simpy.Environment()
+        self._housekeeping = housekeeping(scenario.housekeeping)
+        period_seconds = self._housekeeping.node.heartbeat_seconds
+        self.heartbeats = None if self._housekeeping.writes_heartbeats else Heartbeats(period_seconds)
         self.runtime = SimpyRuntime(self.environment, seed=seed, host="control-plane", on_failure=self._task_failed)
         # Of its own: the same seed brings the same pods at the same times, whatever else draws lots meanwhile.
         self._traffic_runtime = SimpyRuntime(self.environment, seed=seed, host="traffic", on_failure=self._task_failed)
@@ -200,7 +205,8 @@ class SimulatedCluster:
             on_mount=self.checkers.mounted,
         )
         client = LaggedClient(runtime, self._server_client(host.name), latency_seconds=API_LATENCY_SECONDS)
-        node = Node(runtime, client, host.name, containers)
+        options = self._housekeeping.node
+        node = Node(runtime, client, host.name, containers, options=options, heartbeats=self.heartbeats)
         runtime.spawn(node.run(), name=f"node {host.name}")
 
     def _begin_agent(self, process: SimulatedProcess, runtime: SimpyRuntime) -> GatedClient:
@@ -217,7 +223,9 @@ class SimulatedCluster:
             GatedStores(SimulatedStores(runtime, self.source), source_gate),
             GatedMover(mover, source_gate, self._subjects),
             AgentOptions(
-                node_name=host.name, transfer=TransferLimits(part_bytes=quantity_bytes(self.scenario.part_size))
+                node_name=host.name,
+                transfer=TransferLimits(part_bytes=quantity_bytes(self.scenario.part_size)),
+                **self._housekeeping.agent,
             ),
         )
         runtime.spawn(agent.run(), name=process.name)
@@ -225,7 +233,10 @@ class SimulatedCluster:
 
     def _begin_manager(self, process: SimulatedProcess, runtime: SimpyRuntime) -> GatedClient:
         client = self._client(process, runtime, process.name)
-        options = ManagerOptions(leader_election=True, identity=f"{process.name}-{process.incarnation}")
+        identity = f"{process.name}-{process.incarnation}"
+        options = ManagerOptions(identity=identity, **self._housekeeping.manager)
+        if len(self.managers) > 1:
+            options = msgspec.structs.replace(options, leader_election=True)
         runtime.spawn(Manager(runtime, client, options).run(), name=process.name)
         return client
 
@@ -238,7 +249,7 @@ class SimulatedCluster:
         await self.server.create(resource_type, body, namespace=namespace, options=WriteOptions(user="admin"))
 
     def admin_client(self) -> InMemoryClient:
-        return InMemoryClient(self.server, user_agent="admin")
+        return self._server_client("admin")
 
     def story(self) -> Story:
         return Story(self.runtime, self.admin_client(), self, self.world, self.scenario, self.told)
@@ -261,12 +272,13 @@ class SimulatedCluster:
             self.fidelity.close()
 
     def _start_control_plane(self) -> None:
-        client = InMemoryClient(self.server, user_agent="control-plane")
+        client, keeping = self._server_client("control-plane"), self._housekeeping
+        resync = keeping.resync_seconds
         for name, controller in (
-            ("scheduler", Scheduler(self.runtime, client)),
-            ("binder", VolumeBinder(self.runtime, client)),
-            ("lifecycle", NodeLifecycle(self.runtime, client)),
-            ("kserve", KServeStandIn(self.runtime, client)),
+            ("scheduler", Scheduler(self.runtime, client, resync_seconds=resync)),
+            ("binder", VolumeBinder(self.runtime, client, resync_seconds=resync)),
+            ("lifecycle", NodeLifecycle(self.runtime, client, keeping.lifecycle, heartbeats=self.heartbeats)),
+            ("kserve", KServeStandIn(self.runtime, client, resync_seconds=resync)),
         ):
             self.runtime.spawn(controller.run(), name=name)
         webhook = self._process("webhook", "", self._begin_webhook)
@@ -277,7 +289,9 @@ class SimulatedCluster:
 
     def _begin_webhook(self, process: SimulatedProcess, runtime: SimpyRuntime) -> GatedClient:
         client = self._client(process, runtime, "webhook")
-        self._webhook = Webhook(runtime, client, WebhookOptions(agent_image="localmodel-agent"))
+        self._webhook = Webhook(
+            runtime, client, WebhookOptions(agent_image="localmodel-agent", **self._housekeeping.webhook)
+        )
         runtime.spawn(self._webhook.run(), name="webhook")
         return client
 
@@ -292,7 +306,8 @@ class SimulatedCluster:
         )
 
     def _server_client(self, user_agent: str) -> InMemoryClient:
-        return InMemoryClient(self.server, user_agent=user_agent)
+        watch_seconds_min = self._housekeeping.watch_seconds_min
+        return InMemoryClient(self.server, user_agent=user_agent, watch_seconds_min=watch_seconds_min)
 
     def _client(self, process: SimulatedProcess, runtime: SimpyRuntime, user_agent: str) -> GatedClient:
         weather = ApiWeather(runtime, self.conditions, process.node)

@@ -55,10 +55,14 @@ class ExpiredWatch(Generic[R]):
 
 
 class InMemoryClient:
-    """`ClusterClient` on an `ApiServer` in the same process. Nothing is copied on the way out."""
+    """`ClusterClient` on an `ApiServer` in the same process. Nothing is copied on the way out.
 
-    def __init__(self, server: ApiServer, *, user_agent: str = "localmodel") -> None:
+    Watches last for `watch_seconds_min` at least, whatever is asked for.
+    """
+
+    def __init__(self, server: ApiServer, *, user_agent: str = "localmodel", watch_seconds_min: float = 0.0) -> None:
         self._server = server
+        self._watch_seconds_min = watch_seconds_min
         self._options = WriteOptions(user_agent=user_agent)
         self._user_agent = user_agent
 
@@ -109,7 +113,7 @@ class InMemoryClient:
                 namespace=namespace,
                 label_selector=label_selector,
                 field_selector=field_selector,
-                timeout_seconds=timeout_seconds,
+                timeout_seconds=max(timeout_seconds, self._watch_seconds_min),
             )
         except Expired as error:
             return ExpiredWatch(error)

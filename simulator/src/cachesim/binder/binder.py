@@ -43,13 +43,13 @@ class _Request(msgspec.Struct, frozen=True):
 class VolumeBinder:
     """One controller over claims and volumes: each change of one makes the other of the pair be looked at again."""
 
-    def __init__(self, runtime: Runtime, client: ClusterClient) -> None:
+    def __init__(self, runtime: Runtime, client: ClusterClient, *, resync_seconds: float = 600.0) -> None:
         self._runtime = runtime
         self._client = client
-        self._claims = Informer(runtime, client, PersistentVolumeClaim)
-        self._volumes = Informer(runtime, client, PersistentVolume)
-        self._pods = Informer(runtime, client, Pod)
-        self._classes = Informer(runtime, client, StorageClass)
+        self._claims = Informer(runtime, client, PersistentVolumeClaim, resync_seconds=resync_seconds)
+        self._volumes = Informer(runtime, client, PersistentVolume, resync_seconds=resync_seconds)
+        self._pods = Informer(runtime, client, Pod, resync_seconds=resync_seconds)
+        self._classes = Informer(runtime, client, StorageClass, resync_seconds=resync_seconds)
         self._events = EventRecorder(runtime, client, component="persistentvolume-controller")
         self._controller: Controller[_Request] = Controller(runtime, "volume-binder", self)
         self._informers = (self._claims, self._volumes, self._pods, self._classes)

@@ -26,12 +26,21 @@ class KServeStandIn:
     Pods that are gone or ended are made again; a changed service gets new pods, and loses the old ones when they serve.
     """
 
-    def __init__(self, runtime: Runtime, client: ClusterClient, options: KServeOptions = KServeOptions()) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        client: ClusterClient,
+        options: KServeOptions = KServeOptions(),
+        *,
+        resync_seconds: float = 600.0,
+    ) -> None:
         self._runtime = runtime
         self._client = client
         self._options = options
-        self._services = Informer(runtime, client, InferenceService)
-        self._pods = Informer(runtime, client, Pod, label_selector=INFERENCE_SERVICE_LABEL)
+        self._services = Informer(runtime, client, InferenceService, resync_seconds=resync_seconds)
+        self._pods = Informer(
+            runtime, client, Pod, label_selector=INFERENCE_SERVICE_LABEL, resync_seconds=resync_seconds
+        )
         self._controller: Controller[NamespacedName] = Controller(runtime, "kserve-stand-in", self)
         self._services.add_listener(self._service_changed)
         self._pods.add_listener(self._pod_changed)

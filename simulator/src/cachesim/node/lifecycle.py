@@ -18,6 +18,7 @@ from cachecore.tasks import TaskGroup
 from cachecore.timestamps import format_timestamp, parse_timestamp
 from cachesim.node.disruption import Disruption
 from cachesim.node.eviction import TaintEviction
+from cachesim.node.heartbeats import Heartbeats
 from cachesim.node.pod_gc import PodCollector
 from cachesim.node.silence import Ears, unknown_conditions
 from cachesim.node.taints import eviction_taints, ready_status, scheduling_taints, without_eviction
@@ -35,18 +36,33 @@ class LifecycleOptions(msgspec.Struct, frozen=True, kw_only=True):
     startup_grace_seconds: float = 60.0
     eviction_rate: float = 0.1
     orphan_seconds: float = 40.0
+    resync_seconds: float = 600.0
 
 
 class NodeLifecycle:
     """A stand-in for the node lifecycle controller, the taint eviction controller and the pod garbage collector."""
 
-    def __init__(self, runtime: Runtime, client: ClusterClient, options: LifecycleOptions = LifecycleOptions()) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        client: ClusterClient,
+        options: LifecycleOptions = LifecycleOptions(),
+        *,
+        heartbeats: Heartbeats | None = None,
+    ) -> None:
+        """With `heartbeats` it looks around only while something is amiss; without, in each period."""
+        self._heartbeats = heartbeats
+        self._stirred = runtime.signal()
+        if heartbeats is not None:
+            heartbeats.observers.append(self._stirred.set)
         self._runtime = runtime
         self._client = client
         self._options = options
-        self._nodes = Informer(runtime, client, Node)
-        self._leases = Informer(runtime, client, Lease, namespace="kube-node-lease")
-        self._pods = Informer(runtime, client, Pod)
+        self._nodes = Informer(runtime, client, Node, resync_seconds=options.resync_seconds)
+        self._leases = Informer(
+            runtime, client, Lease, namespace="kube-node-lease", resync_seconds=options.resync_seconds
+        )
+        self._pods = Informer(runtime, client, Pod, resync_seconds=options.resync_seconds)
         self._informers = (self._nodes, self._leases, self._pods)
         self._pods.add_index("node", lambda pod: [pod.spec.node_name])
         self._events = EventRecorder(runtime, client, component="node-controller")
@@ -85,7 +101,19 @@ class NodeLifecycle:
             await self._taint_to_evict(self._nodes.list())
             await self._mark_arrived()
             await self._collector.collect()
-            await self._runtime.sleep(self._options.period_seconds)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """One period; as long as nothing can be amiss, until something changes."""
+        await self._runtime.sleep(self._options.period_seconds)
+        if self._heartbeats is None:
+            return
+        nodes = self._nodes.list()
+        self._heartbeats.forget_all_but({node.name for node in nodes})
+        well = all(ready_status(node) == _WELL and without_eviction(node) is None for node in nodes)
+        if well and not self._arrived and not self._collector.waiting and self._heartbeats.all_heard():
+            await self._stirred.wait()
+        self._stirred.clear()
 
     async def reconcile(self, request: str) -> Result:
         """Keep the taints that say what the node's conditions mean for pods to come: at once, not in the next round."""
@@ -103,7 +131,12 @@ class NodeLifecycle:
     async def _check(self, node: Node) -> None:
         now = self._runtime.monotonic()
         lease = self._leases.get(node.name, "kube-node-lease")
-        if not self._ears.is_silent(node, lease, now, age_seconds=self._age_seconds(node)):
+        silent_seconds = self._heartbeats.silent_seconds(node.name, now) if self._heartbeats is not None else None
+        if silent_seconds is None:
+            silent = self._ears.is_silent(node, lease, now, age_seconds=self._age_seconds(node))
+        else:
+            silent = silent_seconds > self._options.lease_grace_seconds
+        if not silent:
             return
         if ready_status(node) == "Unknown":
             return
@@ -178,7 +211,12 @@ class NodeLifecycle:
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is not None:
             self._tainter.enqueue(new.name)
+        if old is None or new is None or (ready_status(old), old.spec) != (ready_status(new), new.spec):
+            self._stirred.set()
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         if new is not None and new.spec.node_name and (old is None or not old.spec.node_name):
             self._arrived.append(new)
+            node = self._nodes.get(new.spec.node_name)
+            if node is None or ready_status(node) != _WELL:
+                self._stirred.set()

@@ -17,6 +17,7 @@ from cachecore.resources.meta import JsonObject, ObjectMeta, owner_reference
 from cachecore.tasks import TaskGroup
 from cachecore.timestamps import format_micro_timestamp, format_timestamp
 from cachesim.containers.port import ContainerRuntime
+from cachesim.node.heartbeats import Heartbeats
 from cachesim.node.options import NodeOptions
 from cachesim.node.pod_worker import PodWorker
 
@@ -56,7 +57,9 @@ class Node:
         labels: Mapping[str, str] | None = None,
         capacity: Mapping[str, str] | None = None,
         options: NodeOptions = NodeOptions(),
+        heartbeats: Heartbeats | None = None,
     ) -> None:
+        """`heartbeats` is where it is heard of; None: by its lease."""
         self.name = name
         self._runtime = runtime
         self._client = client
@@ -66,6 +69,7 @@ class Node:
             labels={**options.labels, **(labels or {})},
             capacity={**_CAPACITY, **options.capacity, **(capacity or {})},
         )
+        self._heartbeats = heartbeats
         self._registered = runtime.signal()
         self._events = EventRecorder(runtime, client, component="kubelet", host=name)
         self._workers: dict[str, PodWorker] = {}
@@ -82,15 +86,26 @@ class Node:
         try:
             uid = await self._register()
             self._registered.set()
-            pods = Informer(self._runtime, self._client, Pod, field_selector=f"spec.nodeName={self.name}")
+            pods = Informer(
+                self._runtime,
+                self._client,
+                Pod,
+                field_selector=f"spec.nodeName={self.name}",
+                resync_seconds=self._options.resync_seconds,
+            )
             pods.add_listener(self._pod_changed)
             self._tasks.spawn(self._events.run(), name=f"events-{self.name}")
-            self._tasks.spawn(self._heartbeat(uid), name=f"heartbeat-{self.name}")
+            if self._heartbeats is None:
+                self._tasks.spawn(self._heartbeat(uid), name=f"heartbeat-{self.name}")
+            else:
+                self._heartbeats.begin(self.name, self._runtime.monotonic())
             self._tasks.spawn(pods.run(), name=f"pods-{self.name}")
             await self._tasks.join()
         finally:
             # Whoever starts it again waits for it to register again.
             self._registered.clear()
+            if self._heartbeats is not None:
+                self._heartbeats.end(self.name, self._runtime.monotonic())
             for worker in self._workers.values():
                 worker.crash()
             self._tasks.cancel()

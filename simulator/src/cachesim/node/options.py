@@ -22,6 +22,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     kubelet_port: int = 0
     heartbeat_seconds: float = 10.0
     lease_duration_seconds: int = 40
+    resync_seconds: float = 600.0
     first_mount_backoff_seconds: float = 0.5
     longest_mount_backoff_seconds: float = 122.0
     config_error_retry_seconds: float = 10.0

@@ -32,6 +32,11 @@ class PodCollector:
         self._orphan_seconds = orphan_seconds
         self._since: dict[str, float] = {}
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are orphans whose time has not come."""
+        return bool(self._since)
+
     async def collect(self) -> None:
         now = self._runtime.monotonic()
         known = {node.name for node in self._nodes.list()}

@@ -31,14 +31,14 @@ class Scheduler:
     A pod is given to its node by a patch of spec.nodeName, which the in-memory server allows and a real one does not.
     """
 
-    def __init__(self, runtime: Runtime, client: ClusterClient) -> None:
+    def __init__(self, runtime: Runtime, client: ClusterClient, *, resync_seconds: float = 600.0) -> None:
         self._runtime = runtime
         self._client = client
-        self._pods = Informer(runtime, client, Pod)
-        self._nodes = Informer(runtime, client, Node)
-        self._claims = Informer(runtime, client, PersistentVolumeClaim)
-        self._volumes = Informer(runtime, client, PersistentVolume)
-        self._classes = Informer(runtime, client, StorageClass)
+        self._pods = Informer(runtime, client, Pod, resync_seconds=resync_seconds)
+        self._nodes = Informer(runtime, client, Node, resync_seconds=resync_seconds)
+        self._claims = Informer(runtime, client, PersistentVolumeClaim, resync_seconds=resync_seconds)
+        self._volumes = Informer(runtime, client, PersistentVolume, resync_seconds=resync_seconds)
+        self._classes = Informer(runtime, client, StorageClass, resync_seconds=resync_seconds)
         self._informers = (self._pods, self._nodes, self._claims, self._volumes, self._classes)
         self._events = EventRecorder(runtime, client, component=NAME)
         self._controller: Controller[PodName] = Controller(runtime, "scheduler", self)

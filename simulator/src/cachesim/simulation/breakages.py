@@ -80,6 +80,10 @@ class Breakages:
 
     def silence_node(self, name: str, *, silent: bool) -> None:
         self._cluster.hosts[name].kubelet.pause(paused=silent)
+        if self._cluster.heartbeats is not None:
+            beats = not silent and self._cluster.hosts[name].kubelet.running
+            beat = self._cluster.heartbeats.begin if beats else self._cluster.heartbeats.end
+            beat(name, self._cluster.runtime.monotonic())
 
     def set_clock(self, name: str, skew_seconds: float) -> None:
         self._cluster.hosts[name].set_clock(skew_seconds)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from cachesim.faults.plan import Fault
+from cachesim.simulation.housekeeping import Mode
 from cachesim.simulation.section import Section
 from cachesim.simulation.units import Duration, Name, Positive, Rate, Size
 
@@ -123,7 +124,8 @@ class Scenario(Section, frozen=True, kw_only=True):
     """A whole scenario file. `seed` is the one to replay; `sometimes` names what a campaign must have seen.
 
     `part_size` is what one request of a download brings: larger than in production, where it is 16 MiB, so that a
-    terabyte costs a thousand events; smaller where models are.
+    terabyte costs a thousand events; smaller where models are. `housekeeping` quiet is for days and months: the cluster
+    does next to nothing while nothing happens.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Scenario(Section, frozen=True, kw_only=True):
     storage: ObjectStorage = ObjectStorage()
     part_size: Size = "1Gi"
     managers: Positive = 1
+    housekeeping: Mode = "full"
     story: tuple[Step, ...] = ()
     faults: tuple[Fault, ...] = ()
     convergence: Convergence = Convergence()
