@@ -92,7 +92,7 @@ STRIKES: dict[str, Strike] = {
         "somebody else has written the node's spec", ("conflict",), "patch", "LocalModelNode/*"
     ),
     "conflict-at-status": _agent("somebody else has written the node", ("conflict",), "update_status", "*"),
-    "write-throttled": Strike("the API server asked for fewer writes", ("too-many-requests",), "*", "*[edh]", "*/*"),
+    "write-throttled": Strike("the API server asked for fewer writes", ("too-many-requests",), "*", "[cupd]*", "*/*"),
     "publish-failed": _agent("the disk failed at the rename that publishes", ("error",), "rename", "copy/*"),
     "eviction-failed": _agent("the disk failed at the rename that evicts", ("error",), "rename", "trash/*"),
     "journal-failed": _agent("the disk failed at a journal", ("error",), "append", "journal/*"),
