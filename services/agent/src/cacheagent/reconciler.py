@@ -10,6 +10,7 @@ from cacheagent import actions, planning
 from cacheagent.actions import Evict, Plan
 from cacheagent.adopting import adoptable_path
 from cacheagent.context import NodeContext
+from cacheagent.decisions import tell_plan
 from cacheagent.demand import Demand, demands
 from cacheagent.looking import DiskWatch
 from cacheagent.planning import Capacity, Model, Work
@@ -55,6 +56,7 @@ class NodeReconciler:
         works: Works,
         reporter: Reporter,
     ) -> None:
+        self._context = context
         self._runtime = context.runtime
         self._client = context.client
         self._options = context.options
@@ -90,13 +92,15 @@ class NodeReconciler:
         situation = self._situation(node)
         self._works.throttle.bytes_per_second = quantity_bytes(situation.policy.bandwidth_limit)
         self._works.ranks = {model.key: planning.start_rank(model) for model in situation.models}
+        now = self._runtime.monotonic()
         plan = planning.plan(
             situation.models,
             situation.capacity,
             slots=situation.policy.max_concurrent_downloads or self._options.default_concurrent_downloads,
-            now=self._runtime.monotonic(),
+            now=now,
             policy=situation.policy.eviction.policy,
         )
+        tell_plan(self._context, node, self._disk.usage, situation.models, situation.wanted, plan, now=now)
         self._forget_evictions_but(plan)
         await self._apply(node, plan, situation)
         self._memory.forget([*situation.wanted, *self._store.keys])

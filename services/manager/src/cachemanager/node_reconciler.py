@@ -14,6 +14,7 @@ from cachecore.resources.core import Node
 from cachecore.resources.meta import ObjectMeta, owner_reference
 from cachecore.resources.serving import CopyState, LocalModelNode, LocalModelNodeSpec
 from cachemanager.chosen import Placements
+from cachemanager.decisions import NodeSpecified, SpecDecisions, tell_spec
 from cachemanager.fleet import Fleet, is_owned
 from cachemanager.identity import cache_key, has_finalizer, uri_key
 from cachemanager.node_spec import Assignment, desired_spec
@@ -40,6 +41,7 @@ class NodeReconciler:
         self._placements = placements
         self._services = services
         self._options = options
+        self._decisions = SpecDecisions(fleet, placements, services, options)
         self._written_locals: Written[str, LocalModelNode] = Written()
         self._written_nodes: Written[str, Node] = Written()
 
@@ -54,9 +56,11 @@ class NodeReconciler:
             if local.being_deleted:
                 return Result()
         spec = self._desired(request, local)
+        # Put together at once: by the time of the write the fleet may be another.
+        decision = self._decisions.made(node, local, spec)
         # Labels go before the copies do.
         await self._label(node, local, spec)
-        return await self._write(node, local, spec)
+        return await self._write(node, local, spec, decision)
 
     async def _delete(self, local: LocalModelNode | None) -> Result:
         if local is None or local.being_deleted:
@@ -89,13 +93,16 @@ class NodeReconciler:
                 found.append(Assignment(cache=cache, group=group, referenced=referenced))
         return found
 
-    async def _write(self, node: Node, local: LocalModelNode | None, spec: LocalModelNodeSpec) -> Result:
+    async def _write(
+        self, node: Node, local: LocalModelNode | None, spec: LocalModelNodeSpec, decision: NodeSpecified | None
+    ) -> Result:
         if local is None:
             # A spec that names nothing tells the agent to clear its disk, which a node that has just come back still
             # holds from before: until it takes models (a new Node is NotReady at first), it is told nothing.
             told_nothing = self._fleet.refusal(node.name) and not spec.local_models
             if told_nothing or not self._fleet.groups_of(node.name):
                 return Result()
+            tell_spec(decision)
             metadata = ObjectMeta(name=node.name, owner_references=(owner_reference(node),))
             try:
                 await self._client.create(LocalModelNode(metadata=metadata, spec=spec))
@@ -103,6 +110,7 @@ class NodeReconciler:
                 return Result(requeue_after_seconds=_CATCH_UP_SECONDS)
             return Result()
         if local.spec != spec:
+            tell_spec(decision)
             written = await self._replace_spec(local, spec)
             self._written_locals.remember(node.name, local, written)
         return Result()
