@@ -96,7 +96,12 @@ class SimulatedCluster:
         )
         self.source = self.fidelity.source
         self.admission = InProcessAdmission(self._review, self._violated)
-        self.server = ApiServer(self.runtime, admission=self.admission, track_managed_fields=False)
+        self.server = ApiServer(
+            self.runtime,
+            admission=self.admission,
+            track_managed_fields=False,
+            bookmark_interval_seconds=self._housekeeping.bookmark_seconds,
+        )
         self.world = World(
             self.runtime.monotonic,
             self.server,

@@ -29,6 +29,7 @@ class Housekeeping(msgspec.Struct, frozen=True, kw_only=True):
     lifecycle: LifecycleOptions = LifecycleOptions()
     resync_seconds: float = 600.0
     watch_seconds_min: float = 0.0
+    bookmark_seconds: float = 60.0
     writes_heartbeats: bool = True
 
 
@@ -46,6 +47,7 @@ _QUIET = Housekeeping(
     lifecycle=LifecycleOptions(resync_seconds=0.0),
     resync_seconds=0.0,
     watch_seconds_min=365 * _DAY_SECONDS,
+    bookmark_seconds=30 * _DAY_SECONDS,
     writes_heartbeats=False,
 )
 
