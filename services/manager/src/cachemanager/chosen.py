@@ -73,10 +73,10 @@ class Placements:
         self._choose(cache)
         return tuple(self._moved.pop(identity, ()))
 
-    def assigned_group(self, cache: AnyCache, node: str) -> str:
-        """The group under which the node holds the cache; "" when it does not."""
+    def assigned_group(self, cache: AnyCache, node: str, identity: CacheId | None = None) -> str:
+        """The group under which the node holds the cache; "" when it does not. `identity` is the cache's."""
         if cache.spec.copies is not None:
-            return self._choose(cache).nodes.get(node, "")
+            return self._choose(cache, identity).nodes.get(node, "")
         candidate = self._fleet.candidate(cache, node)
         return candidate.group if candidate is not None and belongs(candidate) else ""
 
@@ -103,8 +103,8 @@ class Placements:
             return candidate is None or candidate.group != placement.nodes[node] or not candidate.demanded
         return candidate is not None and candidate.demanded
 
-    def _choose(self, cache: AnyCache) -> Placement:
-        identity = cache_id(cache)
+    def _choose(self, cache: AnyCache, identity: CacheId | None = None) -> Placement:
+        identity = identity or cache_id(cache)
         old = self._chosen.get(identity)
         if old is not None and identity not in self._stale:
             return old

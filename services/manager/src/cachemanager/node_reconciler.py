@@ -86,7 +86,7 @@ class NodeReconciler:
             # Without our finalizer a cache could vanish and leave its copies behind.
             if cache.being_deleted or not has_finalizer(cache):
                 continue
-            group = self._placements.assigned_group(cache, name)
+            group = self._placements.assigned_group(cache, name, identity)
             if group:
                 demanded = self._fleet.demand.on_node(cache, cache_key(cache), name)
                 referenced = demanded or self._services.used(identity)

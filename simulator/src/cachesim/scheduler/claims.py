@@ -39,6 +39,8 @@ class PodClaims(msgspec.Struct, frozen=True, kw_only=True):
 
     def refusal(self, node: Node, storage: Storage) -> str:
         """Why the node will not do; "" when it will."""
+        if not self.bound and not self.delayed:
+            return ""
         if any(volume is not None and not _is_reachable(volume, node) for volume in self.bound):
             return "node(s) didn't match PersistentVolume's node affinity"
         if self.delayed and self.bindings(node, storage) is None:

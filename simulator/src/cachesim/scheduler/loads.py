@@ -15,6 +15,8 @@ class LoadBook:
         self._pods: dict[str, tuple[str, dict[str, float]]] = {}
         self._counts: collections.Counter[str] = collections.Counter()
         self._requested: dict[str, collections.Counter[str]] = {}
+        # As they were asked for last: most nodes are as they were.
+        self._loads: dict[str, NodeLoad] = {}
 
     def __contains__(self, uid: str) -> bool:
         return uid in self._pods
@@ -27,14 +29,21 @@ class LoadBook:
         self.remove(pod.uid)
         wanted = requests(pod)
         self._pods[pod.uid] = (node, wanted)
+        self._loads.pop(node, None)
         self._counts[node] += 1
         self._requested.setdefault(node, collections.Counter()).update(wanted)
 
     def remove(self, uid: str) -> None:
         node, wanted = self._pods.pop(uid, ("", {}))
         if node:
+            self._loads.pop(node, None)
             self._counts[node] -= 1
             self._requested[node].subtract(wanted)
 
     def load(self, node: Node) -> NodeLoad:
-        return NodeLoad(node=node, pods=self._counts[node.name], requested=self._requested.get(node.name, {}))
+        name = node.name
+        load = self._loads.get(name)
+        if load is None or load.node is not node:
+            requested = self._requested.get(name, {})
+            load = self._loads[name] = NodeLoad(node=node, pods=self._counts[name], requested=requested)
+        return load

@@ -67,7 +67,7 @@ class Scheduler:
         pod = self._pods.get(name, namespace)
         if pod is None or not is_pending(pod) or pod.uid in self._loads:
             return Result()
-        choice = choose_node(pod, [self._loads.load(node) for node in self._nodes.list()], self._storage(namespace))
+        choice = choose_node(pod, self._nodes.list(), self._loads.load, self._storage(namespace))
         if not choice.node:
             await self._refuse(pod, choice)
             return Result()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,16 +51,17 @@ class Refusal(msgspec.Struct, frozen=True):
     final: bool = True
 
 
-def choose_node(pod: Pod, loads: Sequence[NodeLoad], storage: Storage) -> Choice:
+def choose_node(pod: Pod, nodes: Sequence[Node], load_of: Callable[[Node], NodeLoad], storage: Storage) -> Choice:
     """The best node for the pod; the first by name of equals. `storage` knows the claims of its namespace."""
-    if not loads:
+    if not nodes:
         return Choice(message="no nodes available to schedule pods")
-    available = f"0/{len(loads)} nodes are available"
+    available = f"0/{len(nodes)} nodes are available"
     try:
         claims = claims_of(pod, storage)
     except UnusableClaim as error:
         # What kube-scheduler adds is what its last plugin thinks of a pod that no node was looked at for.
         return Choice(message=f"{available}: {error}. not found")
+    loads = [load_of(node) for node in nodes]
     wish = _Wish.of(pod)
     refusals = [(load, refusal(wish, load, claims, storage)) for load in loads]
     feasible = [load for load, refused in refusals if refused is None]
