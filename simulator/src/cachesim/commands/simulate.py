@@ -29,7 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "generated faults, a campaign of many runs. Exit code 1 when an invariant broke, 2 when an input is not valid.",
     )
     parser.add_argument(
-        "scenario", type=pathlib.Path, nargs="?", metavar="SCENARIO", help="a scenario file (YAML); none with --merge"
+        "scenario",
+        type=pathlib.Path,
+        nargs="?",
+        metavar="SCENARIO",
+        help="a scenario file (YAML); none with --merge or --from-log",
     )
     parser.add_argument(
         "--seed", type=int, help="decides everything that is left to chance (default: the scenario's own, or 1)"
@@ -44,6 +48,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="+",
         metavar="FILE",
         help="run nothing: put the outcomes of a campaign's parts together, from JSON or from logs (-: standard input)",
+    )
+    parser.add_argument(
+        "--from-log",
+        type=pathlib.Path,
+        nargs="+",
+        metavar="FILE",
+        help="run no scenario: decide again what the logs of agents and managers say was decided, and compare",
     )
     parser.add_argument(
         "--faults",
@@ -82,6 +93,11 @@ def _run(arguments: argparse.Namespace) -> int:
             from cachesim.commands.merging import merge_and_tell
 
             return merge_and_tell(arguments)
+        if arguments.from_log is not None:
+            from cachesim.commands.from_log import compare_and_tell, refuse_others
+
+            refuse_others(arguments)
+            return compare_and_tell(arguments.from_log, arguments.json)
         scenario = load_scenario(_scenario_path(arguments))
         if not (arguments.seeds is None and arguments.index is None) or arguments.faults in ("random", "exhaustive"):
             from cachesim.commands.campaign import run_and_tell
@@ -95,7 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _scenario_path(arguments: argparse.Namespace) -> pathlib.Path:
     if arguments.scenario is None:
-        raise InvalidInput("which SCENARIO? Give a file, or --merge with the outcomes of a campaign")
+        raise InvalidInput("which SCENARIO? Give a file, --merge with the outcomes of a campaign, or --from-log")
     return pathlib.Path(arguments.scenario)
 
 
