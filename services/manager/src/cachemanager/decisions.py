@@ -89,7 +89,8 @@ class SpecDecisions:
         return NodeSpecified(schema=SCHEMA, host=node.name, seen=seen, spec=without_credentials(spec))
 
     def _cache_seen(self, cache: AnyCache, node: str) -> CacheSeen:
-        competes = cache.spec.copies is not None
+        # Only what was asked for the spec is asked again: a question of its own could choose anew.
+        was_chosen = cache.spec.copies is not None and has_finalizer(cache) and not cache.being_deleted
         return CacheSeen(
             namespace=cache.namespace,
             name=cache.name,
@@ -98,7 +99,7 @@ class SpecDecisions:
             finalizer=has_finalizer(cache),
             demanded=self._fleet.demand.on_node(cache, cache_key(cache), node),
             used=self._services.used(cache_id(cache)),
-            chosen_group=self._placements.assigned_group(cache, node) if competes and not cache.being_deleted else "",
+            chosen_group=self._placements.assigned_group(cache, node) if was_chosen else "",
         )
 
 

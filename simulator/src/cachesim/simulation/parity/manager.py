@@ -38,10 +38,10 @@ class ToldPlacements(Placements):
         super().__init__(fleet, moment.runtime.monotonic)
         self._told = chosen
 
-    def assigned_group(self, cache: AnyCache, node: str) -> str:
+    def assigned_group(self, cache: AnyCache, node: str, identity: CacheId | None = None) -> str:
         if cache.spec.copies is not None:
             return self._told.get(cache_id(cache), "")
-        return super().assigned_group(cache, node)
+        return super().assigned_group(cache, node, identity)
 
 
 class ManagerMoment:
