@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Mapping
 
 from cachecore.resources.core import Node, Pod
 from cachesim.scheduler.selection import NodeLoad, requests
@@ -44,6 +45,6 @@ class LoadBook:
         name = node.name
         load = self._loads.get(name)
         if load is None or load.node is not node:
-            requested = self._requested.get(name, {})
+            requested: Mapping[str, float] = self._requested.get(name, {})
             load = self._loads[name] = NodeLoad(node=node, pods=self._counts[name], requested=requested)
         return load
