@@ -36,7 +36,8 @@ def quantity_bytes(quantity: str | int | None) -> int:
     """
     if quantity is None:
         return 0
-    return quantity if isinstance(quantity, int) else _parsed_bytes(quantity)
+    # Whatever JSON may hold in its place is no quantity either.
+    return quantity if isinstance(quantity, int) else _parsed_bytes(str(quantity))
 
 
 @functools.lru_cache(maxsize=4096)
