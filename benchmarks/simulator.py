@@ -22,7 +22,7 @@ from cachesim.simulation.outcome import Outcome
 from cachesim.simulation.run import simulate
 from cachesim.simulation.scenario import Model, NodeGroup, Nodes, ObjectStorage, Scenario, Step, Traffic
 
-_LIMIT_EVENTS = 500_000
+_LIMIT_EVENTS = 200_000
 _LIMIT_PROCESSES = 10_000
 _MINUTES = {3: 60, 100: 15}
 _MINUTES_OF_MANY = 5
