@@ -23,6 +23,8 @@ LISTINGS_MAX = 40
 PART_MOVES_MAX = 120
 # What an agent wrote just before a copy came may arrive just after.
 SETTLE_SECONDS = 60.0
+# An attempt that fails as these are read asks no source.
+_CREDENTIALS = ("ServiceAccount/", "Secret/", "ConfigMap/")
 
 
 class Attempts:
@@ -44,7 +46,7 @@ class Attempts:
         kind, _, node = process.partition("/")
         if kind != "agent":
             return
-        if verb == "get":
+        if verb == "get" and subject.startswith(_CREDENTIALS):
             self._reads[node] = self._reads.get(node, 0) + 1
         elif verb == "find":
             model = subject.partition("/")[2]
