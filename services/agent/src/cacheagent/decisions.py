@@ -92,22 +92,53 @@ class NodePlanned(Decision, frozen=True, kw_only=True, tag_field="kind", tag="no
     keep: tuple[str, ...] = ()
 
 
-def tell_plan(
+class PlanDecisions:
+    """Tells the plans of one agent."""
+
+    def __init__(self, context: NodeContext) -> None:
+        self._context = context
+        self._told: tuple[object, ...] = ()
+
+    def tell(
+        self,
+        node: LocalModelNode,
+        disk: DiskUsage,
+        models: list[Model],
+        wanted: dict[str, Demand],
+        plan: Plan,
+        *,
+        now: float,
+    ) -> None:
+        """Log the plan, if it decides anything and anybody listens. `now` is the monotonic time that it was made at."""
+        decided = (plan.actions, plan.keep) if plan.actions else ()
+        before, self._told = self._told, decided
+        # What can't be carried out is decided again and again: that is no news, and there may be much of it.
+        if not decided or decided == before or not is_told(logger):
+            return
+        seen = _node_seen(self._context, node, disk, models, wanted, now)
+        actions = tuple(
+            Decided(
+                kind=type(action).__name__,
+                key=action.key,
+                reason=action.reason,
+                reserve_bytes=action.reserve_bytes if isinstance(action, Fetch) else 0,
+            )
+            for action in plan.actions
+        )
+        tell(logger, NodePlanned(schema=SCHEMA, host=node.name, seen=seen, actions=actions, keep=plan.keep))
+
+
+def _node_seen(
     context: NodeContext,
     node: LocalModelNode,
     disk: DiskUsage,
     models: list[Model],
     wanted: dict[str, Demand],
-    plan: Plan,
-    *,
     now: float,
-) -> None:
-    """Log the plan, if it decides anything and anybody listens. `now` is the monotonic time that it was made at."""
-    if not plan.actions or not is_told(logger):
-        return
+) -> NodeSeen:
     in_use = {model.key: model.in_use for model in models}
     running = [record.key for record in context.records if record.work is not Work.NONE]
-    seen = NodeSeen(
+    return NodeSeen(
         now_seconds=context.runtime.now(),
         monotonic_seconds=now,
         spec=msgspec.structs.replace(node.spec, local_models=tuple(map(without_credentials, node.spec.local_models))),
@@ -120,16 +151,6 @@ def tell_plan(
         default_concurrent_downloads=context.options.default_concurrent_downloads,
         listing_seconds=context.options.listing_seconds,
     )
-    actions = tuple(
-        Decided(
-            kind=type(action).__name__,
-            key=action.key,
-            reason=action.reason,
-            reserve_bytes=action.reserve_bytes if isinstance(action, Fetch) else 0,
-        )
-        for action in plan.actions
-    )
-    tell(logger, NodePlanned(schema=SCHEMA, host=node.name, seen=seen, actions=actions, keep=plan.keep))
 
 
 def without_credentials(entry: LocalModelInfo) -> LocalModelInfo:

@@ -10,7 +10,7 @@ from cacheagent import actions, planning
 from cacheagent.actions import Evict, Plan
 from cacheagent.adopting import adoptable_path
 from cacheagent.context import NodeContext
-from cacheagent.decisions import tell_plan
+from cacheagent.decisions import PlanDecisions
 from cacheagent.demand import Demand, demands
 from cacheagent.looking import DiskWatch
 from cacheagent.planning import Capacity, Model, Work
@@ -56,7 +56,6 @@ class NodeReconciler:
         works: Works,
         reporter: Reporter,
     ) -> None:
-        self._context = context
         self._runtime = context.runtime
         self._client = context.client
         self._options = context.options
@@ -69,6 +68,7 @@ class NodeReconciler:
         self._pods = pods
         self._works = works
         self._reporter = reporter
+        self._decisions = PlanDecisions(context)
         self._disk = DiskWatch(context, works, told_id=self._told_store_id)
         self._acted = False
         # Grouped again only when the spec is another one.
@@ -100,7 +100,7 @@ class NodeReconciler:
             now=now,
             policy=situation.policy.eviction.policy,
         )
-        tell_plan(self._context, node, self._disk.usage, situation.models, situation.wanted, plan, now=now)
+        self._decisions.tell(node, self._disk.usage, situation.models, situation.wanted, plan, now=now)
         self._forget_evictions_but(plan)
         await self._apply(node, plan, situation)
         self._memory.forget([*situation.wanted, *self._store.keys])
