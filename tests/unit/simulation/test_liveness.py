@@ -9,6 +9,7 @@ import pytest
 from cachecore.ports import Allocation
 from cachesim.apiserver.options import DeleteOptions
 from cachesim.simulation.holdings import Past
+from cachesim.simulation.world import published_path
 from cachesim.testing.bench import KEY, OTHER_KEY, OTHER_URI, STAGING, entry
 from cachesim.testing.rest import DOWNLOADED, SIZE_BYTES, RestBench
 
@@ -204,3 +205,23 @@ def test_l6_no_attempt_is_overdue(rest: RestBench) -> None:
     rest.report(DOWNLOADED, {**NO_ROOM, "nextRetryTime": "1970-01-01T00:01:00Z"}, used=SIZE_BYTES)
     assert rest.invariants(unix_seconds=60.0) == []
     assert rest.invariants(unix_seconds=600.0) == ["L6"]
+
+
+def _damage(rest: RestBench) -> None:
+    """The copy is not whole any more, and that is noticed."""
+    rest.disk_world.harm(published_path(KEY), cut=True)
+    rest.list_models(entry(referenced=bool(list(rest.world.objects("pods")))))
+    rest.report({**DOWNLOADED, "state": "DownloadError", "reason": "CopyDamaged"})
+    rest.label(KEY, None)
+    rest.tell({"available": 0, "total": 1}, {"n1": "NodeDownloadError"}, NOT_READY)
+
+
+def test_l6_a_damaged_copy_is_replaced(rest: RestBench) -> None:
+    _damage(rest)
+    assert rest.problems() == ["L6: n1: iris rests as DownloadError (CopyDamaged): "]
+
+
+def test_l6_a_damaged_copy_waits_for_the_pod_that_uses_it(rest: RestBench) -> None:
+    rest.pod()
+    _damage(rest)
+    assert rest.problems() == []

@@ -144,6 +144,9 @@ def _reason_to_rest(scene: Scene, machine: Machine, copy: JsonObject, words: str
     key, state, reason = copy["key"], copy["state"], copy.get("reason", "")
     if key in machine.whole:
         yield Problem("L1", f"{words}, and is whole on the disk")
+    elif key in machine.published and key in machine.used:
+        # Damaged under a pod: nothing may touch it before that has ended.
+        return
     elif state == "InsufficientStorage":
         others = sum(size for one, size in machine.published.items() if machine.protected(one))
         beside = others if machine.protected(key) else 0
