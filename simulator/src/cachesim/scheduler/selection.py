@@ -153,8 +153,9 @@ def _named_nodes(pod: Pod) -> set[str] | None:
 
 def score(pod: Pod, loads: Sequence[NodeLoad]) -> list[float]:
     """Few taints that discourage, preferred node affinity, and few pods; each is 0 to 100 over the nodes left."""
-    discouraged = [float(_discouraging_taints(pod, load.node)) for load in loads]
-    preferred = [_preference(pod, load.node) for load in loads]
+    # Most nodes have no taints, and most pods no preference.
+    discouraged = [float(_discouraging_taints(pod, load.node)) if load.node.spec.taints else 0.0 for load in loads]
+    preferred = [_preference(pod, load.node) for load in loads] if pod.spec.affinity else [0.0] * len(loads)
     most_discouraged, most_preferred = max(discouraged), max(preferred)
     most_pods = max(load.pods for load in loads)
     return [

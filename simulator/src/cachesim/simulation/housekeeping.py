@@ -36,7 +36,7 @@ class Housekeeping(msgspec.Struct, frozen=True, kw_only=True):
 _FULL = Housekeeping()
 _QUIET = Housekeeping(
     agent={
-        "rescan_seconds": _DAY_SECONDS,
+        "rescan_seconds": 7 * _DAY_SECONDS,
         "remember_seconds": 3600.0,
         "progress_seconds": 60.0,
         "resync_seconds": 0.0,
