@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from cachesim.cli import main
 from cachesim.demo.outcome import DemoReport
+from cachesim.simulation.parity.comparing import Parity
 
 STEPS = [
     "start-cluster",
@@ -31,10 +33,8 @@ def read_report(demo: Any) -> DemoReport:
     return msgspec.json.decode(demo.report.read_bytes(), type=DemoReport)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("nodes", ["2", "5"])
-def test_the_demo_tells_its_whole_story(demo: Any, nodes: str) -> None:
-    process = demo.start("--model-size", "24Mi", "--nodes", nodes)
+def check_story(demo: Any, *arguments: str, nodes: int) -> None:
+    process = demo.start("--model-size", "24Mi", "--nodes", str(nodes), *arguments)
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     report = read_report(demo)
@@ -46,10 +46,28 @@ def test_the_demo_tells_its_whole_story(demo: Any, nodes: str) -> None:
     assert report.cold_start_seconds.cached is not None
     assert report.cold_start_seconds.uncached is not None
     assert report.cold_start_seconds.cached < report.cold_start_seconds.uncached
-    assert {eviction.node for eviction in report.evictions} == {f"node-{number + 1}" for number in range(int(nodes))}
+    assert {eviction.node for eviction in report.evictions} == {f"node-{number + 1}" for number in range(nodes)}
     assert report.model.key not in {eviction.key for eviction in report.evictions}
     assert "\x1b" not in output
     assert demo.leftovers() == []
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_tells_its_whole_story(demo: Any) -> None:
+    check_story(demo, nodes=2)
+
+
+@pytest.mark.timeout(300)
+def test_what_its_services_decided_is_decided_again_in_the_simulator(demo: Any, tmp_path: Path) -> None:
+    check_story(demo, "--state", "state", nodes=5)
+    logs = tmp_path / "state" / "logs"
+    parity = tmp_path / "parity.json"
+    services = [str(logs / "manager.log"), *map(str, sorted(logs.glob("agent-*.log")))]
+    assert len(services) == 6
+    code = main(["simulate", "--from-log", *services, "--json", str(parity)])
+    compared = msgspec.json.decode(parity.read_bytes(), type=Parity)
+    assert (code, compared.differences, compared.left_out) == (0, (), ())
+    assert {"Fetch", "Evict", "Hold", "Storage"} <= compared.kinds.keys()
 
 
 @pytest.mark.timeout(300)
