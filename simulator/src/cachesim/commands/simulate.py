@@ -79,12 +79,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     # What the simulated services log is theirs: a person reads the outcome.
-    logging.getLogger().setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
-    if str(arguments.json) == "-":
-        # The JSON has standard output for itself.
-        with contextlib.redirect_stdout(sys.stderr):
-            return _run(arguments)
-    return _run(arguments)
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.INFO if arguments.verbose else logging.CRITICAL)
+    try:
+        if str(arguments.json) == "-":
+            # The JSON has standard output for itself.
+            with contextlib.redirect_stdout(sys.stderr):
+                return _run(arguments)
+        return _run(arguments)
+    finally:
+        root.setLevel(before)
 
 
 def _run(arguments: argparse.Namespace) -> int:
