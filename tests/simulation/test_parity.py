@@ -12,13 +12,13 @@ import pytest
 
 from cacheagent import planning
 from cachecore.adapters.logs import JsonFormatter
-from cachemanager import node_spec
+from cachemanager import node_spec, placement
 from cachesim.cli import main
 from cachesim.simulation.run import simulate
 from cachesim.simulation.scenario_file import load_scenario
 
 SCENARIOS = Path(__file__).parents[2] / "simulator" / "scenarios"
-LOGGERS = ("cacheagent.decisions", "cachemanager.decisions")
+LOGGERS = ("cacheagent.decisions", "cachemanager.decisions", "cachemanager.placement_decisions")
 
 
 def log_of(scenario: str) -> bytes:
@@ -112,6 +112,15 @@ def test_an_altered_spec_is_found(pressure_log: Path, tmp_path: Path) -> None:
     assert (code, len(report["differences"])) == (1, 1)
     assert "(others)" in report["differences"][0]["there"]
     assert "(workers)" in report["differences"][0]["here"]
+
+
+def test_a_placement_elsewhere_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "services.log"
+    log.write_bytes(log_of("reference.yaml"))
+    monkeypatch.setattr(placement, "_rank", lambda one, _size_bytes, _seed: one.node == "node-1")
+    code, report = compare(log, tmp_path / "report.json")
+    assert code == 1
+    assert {found["there"].partition(" ")[0] for found in report["differences"]} == {"Place"}
 
 
 def test_a_planner_that_ranks_otherwise_is_found(

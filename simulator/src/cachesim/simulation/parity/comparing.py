@@ -10,8 +10,10 @@ import msgspec
 from cacheagent.decisions import NodePlanned
 from cachecore.errors import LocalModelError
 from cachemanager.decisions import NodeSpecified
+from cachemanager.placement import place_copies
+from cachemanager.placement_decisions import CachePlaced
 from cachesim.simulation.parity.agent import AgentMoment
-from cachesim.simulation.parity.lines import Logged
+from cachesim.simulation.parity.lines import Comparable, Logged
 from cachesim.simulation.parity.manager import ManagerMoment
 
 SCHEMA = "localmodel.parity/v1"
@@ -65,13 +67,23 @@ def difference(logged: Logged) -> Difference | None:
     return None
 
 
-def decide(decision: NodePlanned | NodeSpecified) -> NodePlanned | NodeSpecified | None:
+def decide(decision: Comparable) -> Comparable | None:
     """Let the production code decide, in a simulated world as it was seen then."""
-    return AgentMoment(decision).decide() if isinstance(decision, NodePlanned) else ManagerMoment(decision).decide()
+    if isinstance(decision, NodePlanned):
+        return AgentMoment(decision).decide()
+    if isinstance(decision, NodeSpecified):
+        return ManagerMoment(decision).decide()
+    # All that it takes is in the line, as the manager had it from its whole fleet: the rule itself decides.
+    placement = place_copies(decision.copies, decision.size_bytes, decision.host, decision.candidates)
+    return msgspec.structs.replace(decision, nodes=placement.nodes)
 
 
-def steps(decision: NodePlanned | NodeSpecified) -> list[Step]:
+def steps(decision: Comparable) -> list[Step]:
     """What was decided, in its order."""
+    if isinstance(decision, CachePlaced):
+        # A cache that goes nowhere is a decision, too.
+        places = [Step("Place", f"{decision.host} on {node}", group) for node, group in decision.nodes.items()]
+        return places or [Step("Place", f"{decision.host} nowhere", "")]
     if isinstance(decision, NodePlanned):
         actions = [
             Step(

@@ -11,8 +11,10 @@ from cachecore.decisions import SCHEMA, TooLarge
 from cachecore.errors import InvalidInput
 from cachecore.redaction import HIDDEN
 from cachemanager.decisions import NodeSpecified
+from cachemanager.placement_decisions import CachePlaced
 
-Decision: TypeAlias = NodePlanned | NodeSpecified | TooLarge
+Comparable: TypeAlias = NodePlanned | NodeSpecified | CachePlaced
+Decision: TypeAlias = Comparable | TooLarge
 # What every line with a decision has in it; the schema's version is looked at once it has been parsed.
 _MARK = b'"schema":"localmodel.decision/'
 
@@ -22,7 +24,7 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
 
     where: str
     time: str
-    decision: NodePlanned | NodeSpecified
+    decision: Comparable
 
 
 class ReadLog(msgspec.Struct, frozen=True, kw_only=True):
