@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -14,8 +14,7 @@ from cachecore.resources.meta import from_object
 from cachecore.resources.serving import LocalModelNodeGroup
 from cachecore.scheduling import group_selects, schedulable
 from cachecore.store.layout import is_key
-from cachesim.disk import DiskWorld, are
-from cachesim.disk_file import File
+from cachesim.disk import DiskWorld
 from cachesim.simulation.world import BOOKKEEPING_BYTES, World, keys_of, published_path
 
 JsonObject = dict[str, Any]
@@ -142,14 +141,14 @@ class Scene:
             ),
             used=self._used.get(node.name, {}),
             published={key: sum(file.size_bytes for file in files.values()) for key, files in copies.items()},
-            whole=frozenset(key for key, files in copies.items() if self._is_whole(key, files)),
+            whole=frozenset(key for key in copies if self._is_whole(disk, key)),
             limit_bytes=min(limit_bytes, disk.capacity_bytes - disk.foreign_bytes - BOOKKEEPING_BYTES),
             limit_bytes_max=min(limit_bytes, disk.capacity_bytes),
         )
 
-    def _is_whole(self, key: str, files: Mapping[str, File]) -> bool:
-        """Whether they are the model in some version."""
-        return any(are(files, objects) for objects in reversed(self._versions.get(key, ())))
+    def _is_whole(self, disk: DiskWorld, key: str) -> bool:
+        """Whether the copy is the model in some version. The disk decides: a real one by its bytes."""
+        return any(disk.holds(published_path(key), objects) for objects in reversed(self._versions.get(key, ())))
 
 
 def _published_keys(disk: DiskWorld) -> list[str]:
