@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import msgspec
@@ -21,6 +22,7 @@ from cacheagent.works import Works
 from cachecore.conditions import set_condition
 from cachecore.controller.controller import Result
 from cachecore.controller.informer import Informer
+from cachecore.errors import DiskFull
 from cachecore.names import pod_keys
 from cachecore.quantity import quantity_bytes
 from cachecore.resources.core import Pod
@@ -269,7 +271,7 @@ class NodeReconciler:
         """Tell it, make sure that no pod has come meanwhile, and only then take the copies away."""
         for action in evictions:
             self._records.change(action.key, evicting=(action.reason, action.message))
-        await self._report(node, plan)
+        await self._report(node, plan, halfway=True)
         used = await self._keys_in_use_now()
         for action in evictions:
             if action.key in used:
@@ -277,17 +279,19 @@ class NodeReconciler:
                 continue
             if await self._disk.attempt(self._take_away(action)) is None:
                 self._acted = True
+                self._records.change(action.key, evicting=None)
                 self._metrics.evictions.labels(action.reason).inc()
                 self._tell("Normal", "Evicted", f"{action.key}: {action.reason}: {action.message}")
-        for action in evictions:
-            self._records.change(action.key, evicting=None)
+        # What stayed is told as going until a plan without it: a status that goes back and forth wakes us at once.
 
     async def _take_away(self, action: Evict) -> None:
         # Remembered first: after a crash between the two the copy is still here, and that is what counts then. An
         # orphan is forgotten instead: should its cache come again, it is a new one.
         if action.reason != actions.NOT_ASSIGNED:
-            self._memory.evict(action.key, action.reason, action.message)
-            await self._memory.save()
+            # A full disk has no room for the note: what makes room can't wait for it.
+            with contextlib.suppress(DiskFull):
+                self._memory.evict(action.key, action.reason, action.message)
+                await self._memory.save()
         await self._store.retire(action.key)
 
     async def _keys_in_use_now(self) -> set[str]:
@@ -308,8 +312,13 @@ class NodeReconciler:
             if key not in self._store.views:
                 await self._disk.attempt(self._store.make_view(key))
 
-    async def _report(self, node: LocalModelNode, plan: Plan, situation: Situation | None = None) -> float | None:
-        """Write the status; `situation` is what it is made of, if nothing can have changed since it was looked at."""
+    async def _report(
+        self, node: LocalModelNode, plan: Plan, situation: Situation | None = None, *, halfway: bool = False
+    ) -> float | None:
+        """Write the status; `situation` is what it is made of, if nothing can have changed since it was looked at.
+
+        `halfway`, it isn't known yet whether the disk does what is asked of it: what was said of that stays.
+        """
         situation = situation or self._situation(node)
         newest = self._reporter.newest(node)
         views = [
@@ -335,7 +344,9 @@ class NodeReconciler:
             store_id=self._store.store_id or newest.status.store_id,
             observed_generation=node.metadata.generation,
             agent_version=VERSION,
-            conditions=set_condition(
+            conditions=newest.status.conditions
+            if halfway
+            else set_condition(
                 newest.status.conditions,
                 type=STORAGE_READY,
                 status=problem is None,
