@@ -238,8 +238,6 @@ def sizes_of(text: str) -> list[int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     flags = parser().parse_args(arguments)
-    # Faults are logged, and logging is not what is measured.
-    logging.getLogger().setLevel(logging.CRITICAL)
     try:
         sizes = sizes_of(flags.nodes)
         if flags.days < 0 or flags.runs < 1 or flags.month_nodes < 1 or (flags.minutes or 1.0) <= 0:
@@ -258,4 +256,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Faults are logged, and logging is not what is measured.
+    logging.getLogger().setLevel(logging.CRITICAL)
     sys.exit(main())

@@ -105,6 +105,11 @@ def test_the_command_gives_the_same_hash_in_other_processes(short_file: pathlib.
         "cold_starts",
         "bytes_fetched",
         "evictions",
+        "seeds",
+        "plans",
+        "sometimes",
+        "missed",
+        "failures",
     }
     assert outcomes[0]["schema"] == "localmodel.simulate/v1"
 

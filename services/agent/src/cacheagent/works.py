@@ -126,6 +126,9 @@ class Works:
         except LocalModelError as error:
             self._failed(demand, work, _reason(error), str(error))
             await self._store.look_again(demand.key)
+            if demand.key in self._store.held:
+                # It failed behind the rename that counts: the model is here.
+                self._records.change(demand.key, failure=None)
         except Exception as error:
             logger.exception("work failed", extra={"key": demand.key})
             # It may be a library's, and tell of a request.
