@@ -66,6 +66,11 @@ def test_a_view_that_nobody_needs_goes() -> None:
     assert decide(model("a", desired=False)).actions == (RemoveView("a"),)
 
 
+@pytest.mark.parametrize("work", [Work.TRANSFERRING, Work.ADOPTING])
+def test_a_view_stays_as_long_as_something_may_be_published_there(work: Work) -> None:
+    assert RemoveView("a") not in decide(model("a", desired=False, work=work)).actions
+
+
 def test_the_least_valuable_copy_makes_room() -> None:
     decided = decide(held("old", value=1.0), held("new", value=2.0), model("wanted", value=3.0))
     assert of(Evict, decided) == ["old"]

@@ -218,9 +218,14 @@ def _views(models: list[Model]) -> list[Action]:
         wanted = model.desired or model.in_use
         if wanted and not model.view:
             actions.append(MakeView(model.key, "Assigned" if model.desired else "CarriedByPod"))
-        elif model.view and not wanted and not model.held and not model.damaged and not model.adoptable:
+        elif model.view and not wanted and not _fills(model):
             actions.append(RemoveView(model.key))
     return actions
+
+
+def _fills(model: Model) -> bool:
+    """Whether something is in the view, or may be before it has gone: a download that ends just now publishes there."""
+    return model.held or bool(model.damaged or model.adoptable) or model.work is not Work.NONE
 
 
 def _clean_ups(models: list[Model], keep: set[str]) -> list[Action]:
