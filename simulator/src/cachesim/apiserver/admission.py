@@ -17,6 +17,7 @@ from cachesim.apiserver.context import Attempt, WebhookFailure
 from cachesim.apiserver.errors import bad_request, error_of, quote, with_details
 from cachesim.apiserver.matching import Matcher, may_concern
 from cachesim.apiserver.metadata import new_uid
+from cachesim.apiserver.patches import with_operations
 from cachesim.apiserver.resources import JsonObject, ResourceRegistry, ResourceType
 from cachesim.apiserver.store import Store
 
@@ -230,7 +231,7 @@ def _verdict(
 def _patched(item: Any, encoded: str) -> JsonObject:
     try:
         operations = msgspec.json.decode(base64.b64decode(encoded, validate=True))
-        patched = jsonpatch.JsonPatch(operations).apply(item)
+        patched = with_operations(item, operations)
     except (
         binascii.Error,
         msgspec.DecodeError,
