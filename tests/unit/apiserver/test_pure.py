@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cachesim.apiserver.cel import RuleError, check_rules, compile_rules
+from cachesim.apiserver.cel import Evaluator, RuleError, compile_rules
 from cachesim.apiserver.fieldsets import compare, display, from_fields_v1, leaves, to_fields_v1
 from cachesim.apiserver.patches import merge_patch
 from cachesim.apiserver.shapes import CoreShape, shape_of
@@ -86,12 +86,12 @@ def test_containers_are_owned_field_by_field() -> None:
     ],
 )
 def test_functions_of_kubernetes(rule: str, value: Any, holds: bool) -> None:
-    errors = check_rules(compile_rules([{"rule": rule}]), value, None, "string", "spec")
-    assert (not errors) is holds
+    errors = Evaluator().check(compile_rules([{"rule": rule}]), value, None, "string", "spec")
+    assert (errors == []) is holds
 
 
 def test_a_rule_that_fails_to_evaluate_is_an_error() -> None:
-    (error,) = check_rules(compile_rules([{"rule": "self.missing > 1"}]), {"a": 1}, None, "object", "spec")
+    (error,) = Evaluator().check(compile_rules([{"rule": "self.missing > 1"}]), {"a": 1}, None, "object", "spec")
     assert "no such key: missing evaluating rule: self.missing > 1" in error.message
     assert error.path == "spec"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cachecore.resources.serving import CopyState, NodeStorageStatus
@@ -39,17 +37,15 @@ class AgentMetrics:
             "localmodel_status_writes_total", "Writes of this node's LocalModelNode status.", registry=registry
         )
 
-        # Counted when they are asked for: they are shown at each reconcile.
-        self._states: list[CopyState] = []
-        self._storage = NodeStorageStatus()
-        for state in CopyState:
-            self.copies.labels(state.value).set_function(functools.partial(self._count, state))
-        self.storage_bytes.labels("limit").set_function(lambda: self._storage.limit)
-        self.storage_bytes.labels("used").set_function(lambda: self._storage.used)
-        self.storage_bytes.labels("reserved").set_function(lambda: self._storage.reserved)
+        # Looked up once: they are set at each reconcile.
+        self._copies = [(state, self.copies.labels(state.value)) for state in CopyState]
+        self._limit, self._used, self._reserved = (
+            self.storage_bytes.labels(kind) for kind in ("limit", "used", "reserved")
+        )
 
     def show(self, states: list[CopyState], storage: NodeStorageStatus) -> None:
-        self._states, self._storage = states, storage
-
-    def _count(self, state: CopyState) -> int:
-        return self._states.count(state)
+        for state, copies in self._copies:
+            copies.set(states.count(state))
+        self._limit.set(storage.limit)
+        self._used.set(storage.used)
+        self._reserved.set(storage.reserved)

@@ -17,7 +17,6 @@ from cachesim.apiserver.context import Attempt, WebhookFailure
 from cachesim.apiserver.errors import bad_request, error_of, quote, with_details
 from cachesim.apiserver.matching import Matcher, may_concern
 from cachesim.apiserver.metadata import new_uid
-from cachesim.apiserver.patches import with_operations
 from cachesim.apiserver.resources import JsonObject, ResourceRegistry, ResourceType
 from cachesim.apiserver.store import Store
 
@@ -231,7 +230,7 @@ def _verdict(
 def _patched(item: Any, encoded: str) -> JsonObject:
     try:
         operations = msgspec.json.decode(base64.b64decode(encoded, validate=True))
-        patched = with_operations(item, operations)
+        patched = jsonpatch.JsonPatch(operations).apply(item)
     except (
         binascii.Error,
         msgspec.DecodeError,

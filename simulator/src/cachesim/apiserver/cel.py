@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import cel
-import msgspec
 
 from cachesim.apiserver.cel_functions import KUBERNETES_FUNCTIONS
 from cachesim.apiserver.errors import FieldError, invalid, render
@@ -89,35 +86,19 @@ def compile_rules(rules: list[JsonObject]) -> list[CompiledRule]:
     return [CompiledRule(rule) for rule in rules]
 
 
-def check_rules(
-    rules: list[CompiledRule], value: Any, previous: Any, type_name: str, path: str
-) -> tuple[FieldError, ...]:
-    """Evaluate the rules of one position. `previous` is None where there is no stored value to compare with."""
-    due = tuple(rule for rule in rules if previous is not None or not rule.is_transition or rule.optional_old_self)
-    return _checked(due, msgspec.json.encode((value, previous)), type_name, path) if due else ()
-
-
-@functools.lru_cache(maxsize=4096)
-def _checked(due: tuple[CompiledRule, ...], values: bytes, type_name: str, path: str) -> tuple[FieldError, ...]:
-    """What is found in values of this content: hundreds of runs in one process ask the same of most of them."""
-    value, previous = msgspec.json.decode(values)
-    return tuple(_evaluator().check(due, value, previous, type_name, path))
-
-
-@functools.cache
-def _evaluator() -> _Evaluator:
-    return _Evaluator()
-
-
-class _Evaluator:
+class Evaluator:
     """Evaluates the rules of one position; its context, with the functions in it, is made once."""
 
     def __init__(self) -> None:
         self._context = cel.Context({}, dict(KUBERNETES_FUNCTIONS))
 
     def check(
-        self, due: Sequence[CompiledRule], value: Any, previous: Any, type_name: str, path: str
+        self, rules: list[CompiledRule], value: Any, previous: Any, type_name: str, path: str
     ) -> list[FieldError]:
+        """`previous` is None where there is no stored value to compare with."""
+        due = [rule for rule in rules if previous is not None or not rule.is_transition or rule.optional_old_self]
+        if not due:
+            return []
         found: list[FieldError] = []
         escaped: bool | None = None
         for rule in due:

@@ -6,7 +6,6 @@ from typing import Any
 
 import jsonpatch
 import jsonpointer
-import msgspec
 
 from cachecore.errors import Invalid
 from cachesim.apiserver.errors import bad_request
@@ -31,17 +30,10 @@ def json_patch(target: JsonObject, operations: Any) -> JsonObject:
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     try:
-        patched = with_operations(target, operations)
+        patched = jsonpatch.JsonPatch(operations).apply(target)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError) as error:
         # The real server does not say more; the cause is chained for whoever reads a traceback.
         raise Invalid("the server rejected our request due to an error in our request") from error
     if not isinstance(patched, dict):
         raise bad_request("a patch must leave an object")
     return patched
-
-
-def with_operations(target: JsonObject, operations: list[Any]) -> Any:
-    """What the operations make of a copy of the target. Raises what the library raises."""
-    # A copy by way of JSON costs a tenth of the deep copy that the library makes of it.
-    copy = msgspec.json.decode(msgspec.json.encode(target))
-    return jsonpatch.JsonPatch(operations).apply(copy, in_place=True)

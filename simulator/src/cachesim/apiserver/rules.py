@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cachesim.apiserver.cel import check_rules
+from cachesim.apiserver.cel import Evaluator
 from cachesim.apiserver.errors import FieldError
 from cachesim.apiserver.metadata import prune_metadata
 from cachesim.apiserver.resources import JsonObject
@@ -33,6 +33,7 @@ class SchemaRules:
 
     def __init__(self, schema: JsonObject) -> None:
         self._root = compiled(schema)
+        self._evaluator = Evaluator()
 
     def decode(self, item: JsonObject, previous: JsonObject | None) -> tuple[JsonObject, list[str]]:
         unknown: list[str] = []
@@ -53,7 +54,7 @@ class SchemaRules:
     def _check_root(self, item: JsonObject, previous: JsonObject | None, errors: list[FieldError]) -> None:
         if self._root.rules:
             stored = None if previous is None else _root_view(previous)
-            errors += check_rules(self._root.rules, _root_view(item), stored, "object", "")
+            errors += self._evaluator.check(self._root.rules, _root_view(item), stored, "object", "")
         self._check_fields(item, previous, self._root, "", errors)
 
     def _check(self, value: Any, previous: Any, node: SchemaNode, path: str, errors: list[FieldError]) -> None:
@@ -61,7 +62,7 @@ class SchemaRules:
             return
         if node.rules:
             name = _CEL_TYPES.get(type(value), "object")
-            errors += check_rules(node.rules, value, previous, name, path)
+            errors += self._evaluator.check(node.rules, value, previous, name, path)
         if isinstance(value, dict):
             self._check_fields(value, previous, node, path, errors)
         elif isinstance(value, list) and node.items is not None:

@@ -6,10 +6,10 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import jsonpatch
 import msgspec
 
 from cachesim.apiserver import WebhookFailure
-from cachesim.apiserver.patches import with_operations
 
 JsonObject = dict[str, Any]
 Review = Callable[[str, bytes], bytes]
@@ -52,5 +52,5 @@ def _patched(item: JsonObject | None, review: JsonObject) -> JsonObject | None:
     patch = review.get("response", {}).get("patch")
     if not patch or item is None:
         return None
-    changed: JsonObject = with_operations(item, msgspec.json.decode(base64.b64decode(patch)))
+    changed: JsonObject = jsonpatch.JsonPatch(msgspec.json.decode(base64.b64decode(patch))).apply(item)
     return changed

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -79,8 +78,8 @@ class EventLog:
     def last_lines(self) -> tuple[str, ...]:
         """In words, the last events up to the first violation; of a run without one, the last events."""
         events = self._until_violation or self._last
-        told = (f"{event.seconds:.3f} {words}" for event in reversed(events) if (words := self._describe(event)))
-        return tuple(itertools.islice(told, SHOWN_LINES))[::-1]
+        lines = [f"{event.seconds:.3f} {words}" for event in events if (words := self._describe(event))]
+        return tuple(lines[-SHOWN_LINES:])
 
     def _keep(self, event: Event) -> None:
         self._last.append(event)

@@ -52,9 +52,8 @@ class Controller(Generic[K]):
         self._workers = workers
         self._queue: WorkQueue[K] = WorkQueue(runtime, backoff)
         self._metrics = metrics if metrics is not None else ControllerMetrics(CollectorRegistry())
-        # Asked when the metrics are: they change twice with each reconcile.
-        self._metrics.queue_depth.labels(name).set_function(lambda: len(self._queue))
-        self._metrics.active_workers.labels(name).set_function(lambda: self._working)
+        self._depth = self._metrics.queue_depth.labels(name)
+        self._active = self._metrics.active_workers.labels(name)
         self._duration_seconds = self._metrics.duration_seconds.labels(name)
         self._succeeded = self._metrics.reconciles.labels(name, "success")
         self._requeued = self._metrics.reconciles.labels(name, "requeue_after")
@@ -68,6 +67,7 @@ class Controller(Generic[K]):
     def enqueue(self, request: K, *, delay_seconds: float = 0.0) -> None:
         """Ask for a reconcile; many requests for one key before its turn are one."""
         self._queue.add_after(request, delay_seconds)
+        self._depth.set(len(self._queue))
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -80,11 +80,15 @@ class Controller(Generic[K]):
         while True:
             request = await self._queue.get()
             self._working += 1
+            self._active.set(self._working)
+            self._depth.set(len(self._queue))
             try:
                 await self._reconcile(request)
             finally:
                 self._queue.done(request)
                 self._working -= 1
+                self._active.set(self._working)
+                self._depth.set(len(self._queue))
 
     async def _reconcile(self, request: K) -> None:
         start = self._runtime.monotonic()
