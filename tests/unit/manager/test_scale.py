@@ -60,7 +60,7 @@ class Scene:
         fleet.put_node("n1", node)
         fleet.put_local_node("n1", self.local)
         placements = Placements(fleet, self.runtime.monotonic)
-        return NodeReconciler(self.runtime, self.client, fleet, placements, ServiceIndex(), ManagerOptions())
+        return NodeReconciler(self.client, fleet, placements, ServiceIndex(), ManagerOptions())
 
     def run(self, test: Callable[[NodeReconciler], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:

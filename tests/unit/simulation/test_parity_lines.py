@@ -68,12 +68,6 @@ def test_a_decision_with_hidden_parts_is_left_out() -> None:
     assert (len(log.decisions), len(log.notes)) == (1, 1)
 
 
-def test_decisions_that_were_left_out_are_noted() -> None:
-    line = b'{"decision":{"kind":"left-out","schema":"localmodel.decision/v1","host":"n","decisions":7}}\n'
-    log = read_log("agent.log", DECISION + line)
-    assert log.notes == ("agent.log:2: 7 decisions before it were too much for the log",)
-
-
 def test_a_decision_too_large_for_the_log_is_noted() -> None:
     line = b'{"decision":{"kind":"too-large","schema":"localmodel.decision/v1","host":"n","line_bytes":300000}}\n'
     log = read_log("agent.log", DECISION + line)

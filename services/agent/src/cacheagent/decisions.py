@@ -6,12 +6,12 @@ import logging
 
 import msgspec
 
-from cacheagent.actions import Action, Evict, Fetch, Plan
+from cacheagent.actions import Fetch, Plan
 from cacheagent.context import NodeContext
 from cacheagent.demand import Demand
 from cacheagent.ledger import LedgerEntry
 from cacheagent.planning import Model, Work
-from cachecore.decisions import SCHEMA, Decision, Teller
+from cachecore.decisions import SCHEMA, Decision, is_told, tell
 from cachecore.ports import DiskUsage
 from cachecore.resources.serving import LocalModelInfo, LocalModelNode, LocalModelNodeSpec
 
@@ -81,26 +81,15 @@ class Decided(_Seen, frozen=True, kw_only=True):
     kind: str
     key: str
     reason: str
-    message: str = ""
     reserve_bytes: int = 0
 
 
-class Waits(_Seen, frozen=True, kw_only=True):
-    """Why a desired model is not on its way; `never` tells that it can't fit as things are."""
-
-    key: str
-    reason: str
-    message: str
-    never: bool = False
-
-
 class NodePlanned(Decision, frozen=True, kw_only=True, tag_field="kind", tag="node-plan"):
-    """A plan: its actions in their order, the keys that the node should hold, and which of them wait for what."""
+    """A plan that has actions, in their order, and the keys that the node should hold."""
 
     seen: NodeSeen
     actions: tuple[Decided, ...]
     keep: tuple[str, ...] = ()
-    waits: tuple[Waits, ...] = ()
 
 
 class PlanDecisions:
@@ -108,8 +97,7 @@ class PlanDecisions:
 
     def __init__(self, context: NodeContext) -> None:
         self._context = context
-        self._teller = Teller(logger, context.runtime.monotonic)
-        self._told: tuple[object, ...] | None = None
+        self._told: tuple[object, ...] = ()
 
     def tell(
         self,
@@ -121,34 +109,23 @@ class PlanDecisions:
         *,
         now: float,
     ) -> None:
-        """Log the plan, if it is news and anybody listens. `now` is the monotonic time that it was made at."""
-        if not self._teller.listened_to:
-            return
-        waits = tuple(
-            Waits(key=key, reason=obstacle.reason, message=obstacle.message, never=obstacle.never)
-            for key, obstacle in sorted(plan.obstacles.items())
-        )
-        # What stays so, or can't be carried out, is decided again and again: that is no news. Nor is the amount of
-        # something in a sentence.
-        decided = (plan.actions, plan.keep, [(one.key, one.reason, one.never) for one in waits])
+        """Log the plan, if it decides anything and anybody listens. `now` is the monotonic time that it was made at."""
+        decided = (plan.actions, plan.keep) if plan.actions else ()
         before, self._told = self._told, decided
-        if decided == before:
+        # What can't be carried out is decided again and again: that is no news, and there may be much of it.
+        if not decided or decided == before or not is_told(logger):
             return
         seen = _node_seen(self._context, node, disk, models, wanted, now)
-        actions = tuple(map(_decided, plan.actions))
-        self._teller.tell(
-            NodePlanned(schema=SCHEMA, host=node.name, seen=seen, actions=actions, keep=plan.keep, waits=waits)
+        actions = tuple(
+            Decided(
+                kind=type(action).__name__,
+                key=action.key,
+                reason=action.reason,
+                reserve_bytes=action.reserve_bytes if isinstance(action, Fetch) else 0,
+            )
+            for action in plan.actions
         )
-
-
-def _decided(action: Action) -> Decided:
-    return Decided(
-        kind=type(action).__name__,
-        key=action.key,
-        reason=action.reason,
-        message=action.message if isinstance(action, Evict) else "",
-        reserve_bytes=action.reserve_bytes if isinstance(action, Fetch) else 0,
-    )
+        tell(logger, NodePlanned(schema=SCHEMA, host=node.name, seen=seen, actions=actions, keep=plan.keep))
 
 
 def _node_seen(

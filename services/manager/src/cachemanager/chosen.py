@@ -10,7 +10,7 @@ from cachemanager.fleet import Fleet, Touched
 from cachemanager.groups import bytes_or_none
 from cachemanager.identity import AnyCache, CacheId, cache_id
 from cachemanager.placement import Candidate, Placement, belongs, place_copies, place_everywhere
-from cachemanager.placement_decisions import PlacementDecisions
+from cachemanager.placement_decisions import tell_placement
 
 # A copy beyond `copies`, there because a pod needed it, stays so long after the last such pod has gone: pods come back.
 LINGER_SECONDS = 300.0
@@ -22,7 +22,6 @@ class Placements:
     def __init__(self, fleet: Fleet, monotonic: Callable[[], float]) -> None:
         self._fleet = fleet
         self._monotonic = monotonic
-        self._decisions = PlacementDecisions(monotonic)
         self._chosen: dict[CacheId, Placement] = {}
         self._stale: dict[CacheId, None] = {}
         # Chosen, but not in the node's spec yet: caches that come together must not all choose the same node.
@@ -118,7 +117,7 @@ class Placements:
         self._chosen[identity] = placement
         before = old.nodes if old is not None else {}
         if placement.nodes != before:
-            self._decisions.tell(str(identity), cache.spec.copies or 0, size, candidates, placement)
+            tell_placement(str(identity), cache.spec.copies or 0, size, candidates, placement)
         changed = (node for node in (*before, *placement.nodes) if before.get(node) != placement.nodes.get(node))
         self._moved.setdefault(identity, {}).update(dict.fromkeys(changed))
         for node in placement.nodes:

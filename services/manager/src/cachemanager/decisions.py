@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import msgspec
 
 from cachecore import names
-from cachecore.decisions import SCHEMA, Decision, Teller
+from cachecore.decisions import SCHEMA, Decision, is_told, tell
 from cachecore.resources.core import Node, NodeStatus
 from cachecore.resources.meta import ObjectMeta
 from cachecore.resources.serving import (
@@ -62,17 +61,9 @@ class NodeSpecified(Decision, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class SpecDecisions:
-    """Puts together what a spec was made of, and tells it."""
+    """Puts together what a spec was made of."""
 
-    def __init__(
-        self,
-        fleet: Fleet,
-        placements: Placements,
-        services: ServiceIndex,
-        options: ManagerOptions,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._teller = Teller(logger, monotonic)
+    def __init__(self, fleet: Fleet, placements: Placements, services: ServiceIndex, options: ManagerOptions) -> None:
         self._fleet = fleet
         self._placements = placements
         self._services = services
@@ -80,7 +71,7 @@ class SpecDecisions:
 
     def made(self, node: Node, local: LocalModelNode | None, spec: LocalModelNodeSpec) -> NodeSpecified | None:
         """The decision; None when the spec is the present one, or nobody listens."""
-        if (local is not None and local.spec == spec) or not self._teller.listened_to:
+        if (local is not None and local.spec == spec) or not is_told(logger):
             return None
         seen = FleetSeen(
             node=_without_reports(node),
@@ -97,11 +88,6 @@ class SpecDecisions:
         )
         return NodeSpecified(schema=SCHEMA, host=node.name, seen=seen, spec=without_credentials(spec))
 
-    def tell(self, decision: NodeSpecified | None) -> None:
-        """Log what was put together; None is no news."""
-        if decision is not None:
-            self._teller.tell(decision)
-
     def _cache_seen(self, cache: AnyCache, node: str) -> CacheSeen:
         # Only what was asked for the spec is asked again: a question of its own could choose anew.
         was_chosen = cache.spec.copies is not None and has_finalizer(cache) and not cache.being_deleted
@@ -115,6 +101,11 @@ class SpecDecisions:
             used=self._services.used(cache_id(cache)),
             chosen_group=self._placements.assigned_group(cache, node) if was_chosen else "",
         )
+
+
+def tell_spec(decision: NodeSpecified | None) -> None:
+    if decision is not None:
+        tell(logger, decision)
 
 
 def without_credentials(spec: LocalModelNodeSpec) -> LocalModelNodeSpec:

@@ -123,7 +123,7 @@ class Controllers(Sink):
         self._nodes: Controller[str] = Controller(
             runtime,
             "node",
-            NodeReconciler(runtime, client, fleet, placements, services, options),
+            NodeReconciler(client, fleet, placements, services, options),
             workers=options.node_workers,
             metrics=metrics,
         )

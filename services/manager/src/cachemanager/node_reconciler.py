@@ -10,12 +10,11 @@ from cachecore import names
 from cachecore.controller.controller import Result
 from cachecore.errors import AlreadyExists, Conflict, Invalid, NotFound
 from cachecore.ports.cluster import ClusterClient, Patch, PatchType
-from cachecore.ports.runtime import Runtime
 from cachecore.resources.core import Node
 from cachecore.resources.meta import ObjectMeta, owner_reference
 from cachecore.resources.serving import CopyState, LocalModelNode, LocalModelNodeSpec
 from cachemanager.chosen import Placements
-from cachemanager.decisions import NodeSpecified, SpecDecisions
+from cachemanager.decisions import NodeSpecified, SpecDecisions, tell_spec
 from cachemanager.fleet import Fleet, is_owned
 from cachemanager.identity import cache_key, has_finalizer, uri_key
 from cachemanager.node_spec import Assignment, desired_spec
@@ -31,7 +30,6 @@ _CATCH_UP_SECONDS = 1.0
 class NodeReconciler:
     def __init__(
         self,
-        runtime: Runtime,
         client: ClusterClient,
         fleet: Fleet,
         placements: Placements,
@@ -43,7 +41,7 @@ class NodeReconciler:
         self._placements = placements
         self._services = services
         self._options = options
-        self._decisions = SpecDecisions(fleet, placements, services, options, runtime.monotonic)
+        self._decisions = SpecDecisions(fleet, placements, services, options)
         self._written_locals: Written[str, LocalModelNode] = Written()
         self._written_nodes: Written[str, Node] = Written()
 
@@ -104,7 +102,7 @@ class NodeReconciler:
             told_nothing = self._fleet.refusal(node.name) and not spec.local_models
             if told_nothing or not self._fleet.groups_of(node.name):
                 return Result()
-            self._decisions.tell(decision)
+            tell_spec(decision)
             metadata = ObjectMeta(name=node.name, owner_references=(owner_reference(node),))
             try:
                 await self._client.create(LocalModelNode(metadata=metadata, spec=spec))
@@ -112,7 +110,7 @@ class NodeReconciler:
                 return Result(requeue_after_seconds=_CATCH_UP_SECONDS)
             return Result()
         if local.spec != spec:
-            self._decisions.tell(decision)
+            tell_spec(decision)
             written = await self._replace_spec(local, spec)
             self._written_locals.remember(node.name, local, written)
         return Result()

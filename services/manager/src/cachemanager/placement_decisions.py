@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from cachecore.decisions import SCHEMA, Decision, Teller
+from cachecore.decisions import SCHEMA, Decision, is_told, tell
 from cachemanager.placement import Candidate, Placement
 
 logger = logging.getLogger(__name__)
@@ -20,24 +20,19 @@ class CachePlaced(Decision, frozen=True, kw_only=True, tag_field="kind", tag="pl
     nodes: dict[str, str]
 
 
-class PlacementDecisions:
-    """Tells the choices of one manager."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._teller = Teller(logger, monotonic)
-
-    def tell(
-        self, cache: str, copies: int, size_bytes: int, candidates: Sequence[Candidate], placement: Placement
-    ) -> None:
-        """Log the choice, if anybody listens."""
-        if self._teller.listened_to:
-            self._teller.tell(
-                CachePlaced(
-                    schema=SCHEMA,
-                    host=cache,
-                    copies=copies,
-                    size_bytes=size_bytes,
-                    candidates=tuple(candidates),
-                    nodes=placement.nodes,
-                )
-            )
+def tell_placement(
+    cache: str, copies: int, size_bytes: int, candidates: Sequence[Candidate], placement: Placement
+) -> None:
+    """Log the choice, if anybody listens."""
+    if is_told(logger):
+        tell(
+            logger,
+            CachePlaced(
+                schema=SCHEMA,
+                host=cache,
+                copies=copies,
+                size_bytes=size_bytes,
+                candidates=tuple(candidates),
+                nodes=placement.nodes,
+            ),
+        )

@@ -85,26 +85,15 @@ def steps(decision: Comparable) -> list[Step]:
         places = [Step("Place", f"{decision.host} on {node}", group) for node, group in decision.nodes.items()]
         return places or [Step("Place", f"{decision.host} nowhere", "")]
     if isinstance(decision, NodePlanned):
-        waits = (
-            Step("Wait", one.key, one.reason, _rest(one.message, "never" if one.never else ""))
-            for one in decision.waits
-        )
-        actions = (
+        actions = [
             Step(
-                one.kind,
-                one.key,
-                one.reason,
-                _rest(one.message, f"{one.reserve_bytes} bytes" * (one.reserve_bytes > 0)),
+                action.kind, action.key, action.reason, f"{action.reserve_bytes} bytes" if action.reserve_bytes else ""
             )
-            for one in decision.actions
-        )
-        return [*actions, *(Step("Keep", key, "") for key in decision.keep), *waits]
+            for action in decision.actions
+        ]
+        return [*actions, *(Step("Keep", key, "") for key in decision.keep)]
     entries = [Step("Hold", entry.status_key, entry.node_group, _json(entry)) for entry in decision.spec.local_models]
     return [*entries, Step("Storage", decision.host, "", _json(decision.spec.storage))]
-
-
-def _rest(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
 
 
 def _json(value: Any) -> str:

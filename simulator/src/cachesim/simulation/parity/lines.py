@@ -7,14 +7,14 @@ from typing import TypeAlias
 import msgspec
 
 from cacheagent.decisions import NodePlanned
-from cachecore.decisions import SCHEMA, LeftOut, TooLarge
+from cachecore.decisions import SCHEMA, TooLarge
 from cachecore.errors import InvalidInput
 from cachecore.redaction import HIDDEN
 from cachemanager.decisions import NodeSpecified
 from cachemanager.placement_decisions import CachePlaced
 
 Comparable: TypeAlias = NodePlanned | NodeSpecified | CachePlaced
-Decision: TypeAlias = Comparable | TooLarge | LeftOut
+Decision: TypeAlias = Comparable | TooLarge
 # What every line with a decision has in it; the schema's version is looked at once it has been parsed.
 _MARK = b'"schema":"localmodel.decision/'
 
@@ -57,8 +57,6 @@ def read_log(name: str, content: bytes) -> ReadLog:
                 notes.append(
                     f"{where}: a line of {decision.line_bytes} bytes was too long for the log, and is left out"
                 )
-            elif isinstance(decision, LeftOut):
-                notes.append(f"{where}: {decision.decisions} decisions before it were too much for the log")
             elif HIDDEN.encode() in line:
                 notes.append(f"{where}: what it was made from has hidden parts, and is left out")
             else:

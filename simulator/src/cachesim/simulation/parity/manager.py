@@ -72,7 +72,7 @@ class ManagerMoment:
         moment.runtime.spawn(observers.run(), name="observers")
         await observers.wait_synced()
         await moment.wait_for_the_moment()
-        return NodeReconciler(moment.runtime, moment.client, fleet, placements, services, options)
+        return NodeReconciler(moment.client, fleet, placements, services, options)
 
     async def _create_objects(self) -> None:
         moment, seen = self._moment, self._seen
