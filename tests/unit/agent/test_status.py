@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
-from cacheagent.status import settled_storage, without_progress
+from cacheagent.actions import Obstacle
+from cacheagent.ledger import LedgerEntry
+from cacheagent.planning import Model
+from cacheagent.records import Failure, Record
+from cacheagent.status import CopyView, copy_status, settled_storage, without_progress
 from cacheagent.testing import NODE, NodeRig
 from cachecore.resources.meta import ObjectMeta
 from cachecore.resources.serving import CopyState, LocalModelNode, NodeStorageStatus
@@ -118,3 +123,20 @@ def test_a_rank_that_fell_leaves_a_reason_for_people(rig: NodeRig) -> None:
     rig.settle()
     waiting = next(entry for entry in models if rig.state(entry) is CopyState.PENDING)
     assert rig.reason(waiting) == "NoRoom"
+
+
+@pytest.mark.parametrize("reason, state, told", [("NoRoom", "Pending", False), ("Queued", "DownloadError", True)])
+def test_an_attempt_is_told_only_if_it_will_be_made(reason: str, state: str, told: bool) -> None:
+    failure = Failure(
+        reason="SourceUnavailable", message="503", attempts=2, retry_at_seconds=1e9, due_seconds=9.0, recipe=()
+    )
+    copy = copy_status(
+        CopyView(
+            model=Model(key="a", name="a"),
+            record=Record(key="a", failure=failure),
+            entry=LedgerEntry(),
+            uri="s3://models/a",
+            obstacle=Obstacle(reason, "in words"),
+        )
+    )
+    assert (copy.state, copy.next_retry_time is not None) == (state, told)

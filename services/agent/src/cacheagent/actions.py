@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 NOT_ASSIGNED = "NotAssigned"
+NO_ROOM = "NoRoom"
 
 
 class MakeView(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 import msgspec
 
 from cacheagent.actions import (
+    NO_ROOM,
     NOT_ASSIGNED,
     Abandon,
     Action,
@@ -208,7 +209,7 @@ def _no_room(model: Model, capacity: Capacity, protected_bytes: int) -> Obstacle
         return Obstacle(
             "HeldByModelsInUse", f"the model has {size}; models in use or pinned hold {held} of {limit}", never=True
         )
-    return Obstacle("NoRoom", f"models that rank higher fill the limit of {limit}; it comes when a pod uses it")
+    return Obstacle(NO_ROOM, f"models that rank higher fill the limit of {limit}; it comes when a pod uses it")
 
 
 def _views(models: list[Model]) -> list[Action]:
@@ -236,7 +237,7 @@ def _clean_ups(models: list[Model], keep: set[str]) -> list[Action]:
         if active and not model.desired:
             actions.append(Abandon(model.key, NOT_ASSIGNED))
         elif active and not model.held and model.key not in keep and model.work is not Work.RESOLVING:
-            actions.append(Abandon(model.key, "NoRoom"))
+            actions.append(Abandon(model.key, NO_ROOM))
         elif model.staged and model.held and model.work is Work.NONE:
             actions.append(Abandon(model.key, "AlreadyHeld"))
         if model.damaged and not model.in_use and model.work is Work.NONE:

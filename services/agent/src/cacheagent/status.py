@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cacheagent.actions import Obstacle
+from cacheagent.actions import NO_ROOM, Obstacle
 from cacheagent.demand import Demand
 from cacheagent.ledger import LedgerEntry
 from cacheagent.planning import Model, Work
@@ -70,7 +70,7 @@ def copy_status(view: CopyView) -> ModelCopyStatus:
         digest=held.digest if held is not None and word.state is CopyState.DOWNLOADED else "",
         last_used_time=format_timestamp(used) if used > 0 else None,
         attempts=failure.attempts if failure is not None else 0,
-        next_retry_time=format_timestamp(failure.retry_at_seconds) if failure is not None else None,
+        next_retry_time=None if failure is None or _outranked(view) else format_timestamp(failure.retry_at_seconds),
     )
 
 
@@ -96,7 +96,7 @@ def _word(view: CopyView) -> _Word:
     obstacle = view.obstacle
     # A full disk is what the obstacle explains; every other failure says more than that there is no room.
     explained = obstacle is not None and obstacle.never and failure is not None and failure.reason == DiskFull.reason
-    if failure is not None and record.source is None and not explained:
+    if failure is not None and record.source is None and not explained and not _outranked(view):
         return _Word(CopyState.DOWNLOAD_ERROR, failure.reason, failure.message)
     if obstacle is not None and obstacle.never:
         return _Word(CopyState.INSUFFICIENT_STORAGE, obstacle.reason, obstacle.message)
@@ -106,6 +106,11 @@ def _word(view: CopyView) -> _Word:
     if obstacle is not None:
         return _Word(CopyState.PENDING, obstacle.reason, obstacle.message)
     return _Word(CopyState.PENDING, "Queued", "")
+
+
+def _outranked(view: CopyView) -> bool:
+    """Whether others have its room: an attempt that failed is then not made again, whatever its time was."""
+    return view.obstacle is not None and view.obstacle.reason == NO_ROOM and view.record.work is Work.NONE
 
 
 def _working(record: Record) -> _Word:
