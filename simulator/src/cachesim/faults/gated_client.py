@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from cachecore.ports import ClusterClient, Patch, ResourceList, Watch, WatchEvent, WatchEventType
+from cachecore.ports import ClusterClient, Watch, WatchEvent, WatchEventType
 from cachecore.resources.meta import Resource
 from cachesim.faults.gate import Gate
 from cachesim.faults.weather import ApiWeather
+from cachesim.passing_client import PassingClient
 from cachesim.runtime import SimpyRuntime
 
 R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
 
 # How often a watch that is held back looks whether it may go on.
 _HELD_SECONDS = 0.5
 
 
-class GatedClient:
+class GatedClient(PassingClient):
     """What a ClusterClient is asked, a site each: `update LocalModelNode/node-1`, `patch Node/node-1`."""
 
     def __init__(self, runtime: SimpyRuntime, client: ClusterClient, gate: Gate, weather: ApiWeather) -> None:
+        super().__init__(client)
         self._runtime = runtime
-        self._client = client
         self._gate = gate
         self._weather = weather
         self._stale_until_seconds = 0.0
+
+    def through(self, verb: str, subject: str, call: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
+        return self._gate.call(verb, subject, call)
+
+    def watched(self, watch: Watch[R]) -> Watch[R]:
+        return _GatedWatch(watch, self)
 
     def go_stale(self, lasting_seconds: float) -> None:
         """From now on, and for so long, its watches deliver nothing."""
@@ -42,103 +50,6 @@ class GatedClient:
         if self._weather.drops_event():
             return 0
         return 2 if self._weather.repeats_event() else 1
-
-    def get(self, kind: type[R], name: str, namespace: str = "") -> Coroutine[Any, Any, R]:
-        return self._gate.call("get", _subject(kind, name), lambda: self._client.get(kind, name, namespace))
-
-    def list(
-        self,
-        kind: type[R],
-        *,
-        namespace: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        limit: int = 0,
-        continue_token: str = "",
-        resource_version: str = "",
-    ) -> Coroutine[Any, Any, ResourceList[R]]:
-        return self._gate.call(
-            "list",
-            kind.resource_type.kind,
-            lambda: self._client.list(
-                kind,
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=field_selector,
-                limit=limit,
-                continue_token=continue_token,
-                resource_version=resource_version,
-            ),
-        )
-
-    def watch(
-        self,
-        kind: type[R],
-        *,
-        resource_version: str,
-        namespace: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        timeout_seconds: float = 300.0,
-    ) -> Coroutine[Any, Any, Watch[R]]:
-        async def open_watch() -> Watch[R]:
-            watch = await self._client.watch(
-                kind,
-                resource_version=resource_version,
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=field_selector,
-                timeout_seconds=timeout_seconds,
-            )
-            return _GatedWatch(watch, self)
-
-        return self._gate.call("watch", kind.resource_type.kind, open_watch)
-
-    def create(self, resource: R) -> Coroutine[Any, Any, R]:
-        subject = _subject(type(resource), resource.name)
-        return self._gate.call("create", subject, lambda: self._client.create(resource))
-
-    def update(self, resource: R) -> Coroutine[Any, Any, R]:
-        subject = _subject(type(resource), resource.name)
-        return self._gate.call("update", subject, lambda: self._client.update(resource))
-
-    def update_status(self, resource: R) -> Coroutine[Any, Any, R]:
-        subject = _subject(type(resource), resource.name)
-        return self._gate.call("update_status", subject, lambda: self._client.update_status(resource))
-
-    def patch(
-        self, kind: type[R], name: str, patch: Patch, *, namespace: str = "", subresource: str = ""
-    ) -> Coroutine[Any, Any, R]:
-        return self._gate.call(
-            "patch",
-            _subject(kind, name),
-            lambda: self._client.patch(kind, name, patch, namespace=namespace, subresource=subresource),
-        )
-
-    def delete(
-        self,
-        kind: type[R],
-        name: str,
-        *,
-        namespace: str = "",
-        uid: str = "",
-        resource_version: str = "",
-        propagation: str = "Background",
-        grace_period_seconds: int | None = None,
-    ) -> Coroutine[Any, Any, None]:
-        return self._gate.call(
-            "delete",
-            _subject(kind, name),
-            lambda: self._client.delete(
-                kind,
-                name,
-                namespace=namespace,
-                uid=uid,
-                resource_version=resource_version,
-                propagation=propagation,
-                grace_period_seconds=grace_period_seconds,
-            ),
-        )
 
 
 class _GatedWatch(Generic[R]):
@@ -160,9 +71,3 @@ class _GatedWatch(Generic[R]):
 
     async def close(self) -> None:
         await self._watch.close()
-
-
-def _subject(kind: type[Resource], name: str) -> str:
-    # Events have random names: what they are about is not a site.
-    plural = kind.resource_type.kind
-    return plural if plural == "Event" else f"{plural}/{name}"
