@@ -10,6 +10,8 @@ import logging
 
 import msgspec
 
+from cachecore.resources.serving import LocalModelInfo
+
 SCHEMA = "localmodel.decision/v1"
 # Some thousand models: what is more is not for a log, and is told without what was seen.
 LINE_BYTES_MAX = 256 * 1024
@@ -26,10 +28,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
         return self.schema
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The base of what is inside a line."""
+
+
 class TooLarge(Decision, frozen=True, kw_only=True, tag_field="kind", tag="too-large"):
     """A decision of more than `LINE_BYTES_MAX`: that it was made, and how large its line would have been."""
 
     line_bytes: int
+
+
+def without_credentials(entry: LocalModelInfo) -> LocalModelInfo:
+    """A model of a node's spec as a log may show it: no decision depends on what opens its source."""
+    return msgspec.structs.replace(entry, service_account_name="", storage=None)
 
 
 def is_told(logger: logging.Logger) -> bool:

@@ -11,18 +11,14 @@ from cacheagent.context import NodeContext
 from cacheagent.demand import Demand
 from cacheagent.ledger import LedgerEntry
 from cacheagent.planning import Model, Work
-from cachecore.decisions import SCHEMA, Decision, is_told, tell
+from cachecore.decisions import SCHEMA, Decision, Seen, is_told, tell, without_credentials
 from cachecore.ports import DiskUsage
-from cachecore.resources.serving import LocalModelInfo, LocalModelNode, LocalModelNodeSpec
+from cachecore.resources.serving import LocalModelNode, LocalModelNodeSpec
 
 logger = logging.getLogger(__name__)
 
 
-class _Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The base of what is inside a line."""
-
-
-class CopySeen(_Seen, frozen=True, kw_only=True):
+class CopySeen(Seen, frozen=True, kw_only=True):
     """A whole copy, as its manifest describes it."""
 
     digest: str
@@ -31,7 +27,7 @@ class CopySeen(_Seen, frozen=True, kw_only=True):
     ignore_patterns: tuple[str, ...] = ()
 
 
-class ListingSeen(_Seen, frozen=True, kw_only=True):
+class ListingSeen(Seen, frozen=True, kw_only=True):
     """A listing of the source; `current` tells that it was made as the spec says now. Monotonic time."""
 
     size_bytes: int
@@ -39,7 +35,7 @@ class ListingSeen(_Seen, frozen=True, kw_only=True):
     current: bool
 
 
-class KeySeen(_Seen, frozen=True, kw_only=True):
+class KeySeen(Seen, frozen=True, kw_only=True):
     """One storage key: what is on the disk, what runs, what is remembered. Times of `ledger` are Unix seconds.
 
     `retry_at_seconds` is when an attempt that failed is made again, and like `start_at_seconds` monotonic.
@@ -62,7 +58,7 @@ class KeySeen(_Seen, frozen=True, kw_only=True):
     ledger: LedgerEntry = LedgerEntry()
 
 
-class NodeSeen(_Seen, frozen=True, kw_only=True):
+class NodeSeen(Seen, frozen=True, kw_only=True):
     """All that a plan was made from."""
 
     now_seconds: float
@@ -75,7 +71,7 @@ class NodeSeen(_Seen, frozen=True, kw_only=True):
     listing_seconds: float
 
 
-class Decided(_Seen, frozen=True, kw_only=True):
+class Decided(Seen, frozen=True, kw_only=True):
     """One action: `kind` is its name in `cacheagent.actions`."""
 
     kind: str
@@ -151,11 +147,6 @@ def _node_seen(
         default_concurrent_downloads=context.options.default_concurrent_downloads,
         listing_seconds=context.options.listing_seconds,
     )
-
-
-def without_credentials(entry: LocalModelInfo) -> LocalModelInfo:
-    """No plan depends on them, but for whether they have changed since a listing was made."""
-    return msgspec.structs.replace(entry, service_account_name="", storage=None)
 
 
 def _key_seen(context: NodeContext, key: str, demand: Demand | None, *, in_use: bool) -> KeySeen:

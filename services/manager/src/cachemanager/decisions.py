@@ -7,12 +7,11 @@ import logging
 import msgspec
 
 from cachecore import names
-from cachecore.decisions import SCHEMA, Decision, is_told, tell
+from cachecore.decisions import SCHEMA, Decision, Seen, is_told, tell, without_credentials
 from cachecore.resources.core import Node, NodeStatus
 from cachecore.resources.meta import ObjectMeta
 from cachecore.resources.serving import (
     LocalModelCacheSpec,
-    LocalModelInfo,
     LocalModelNode,
     LocalModelNodeGroup,
     LocalModelNodeSpec,
@@ -26,11 +25,7 @@ from cachemanager.service_index import ServiceIndex
 logger = logging.getLogger(__name__)
 
 
-class _Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The base of what is inside a line."""
-
-
-class CacheSeen(_Seen, frozen=True, kw_only=True):
+class CacheSeen(Seen, frozen=True, kw_only=True):
     """A cache of the node's groups. `chosen_group` is where a cache with `copies` was placed, over the whole fleet."""
 
     namespace: str = ""
@@ -43,7 +38,7 @@ class CacheSeen(_Seen, frozen=True, kw_only=True):
     chosen_group: str = ""
 
 
-class FleetSeen(_Seen, frozen=True, kw_only=True):
+class FleetSeen(Seen, frozen=True, kw_only=True):
     """What one node's spec is made of; `spec` is the present one, None before the first."""
 
     node: Node
@@ -83,10 +78,10 @@ class SpecDecisions:
                 self._cache_seen(self._fleet.caches[identity], node.name)
                 for identity in self._fleet.caches_of_node(node.name)
             ),
-            spec=None if local is None else without_credentials(local.spec),
+            spec=None if local is None else _shown(local.spec),
             tolerated_taint_keys=self._options.tolerated_taint_keys,
         )
-        return NodeSpecified(schema=SCHEMA, host=node.name, seen=seen, spec=without_credentials(spec))
+        return NodeSpecified(schema=SCHEMA, host=node.name, seen=seen, spec=_shown(spec))
 
     def _cache_seen(self, cache: AnyCache, node: str) -> CacheSeen:
         # Only what was asked for the spec is asked again: a question of its own could choose anew.
@@ -108,13 +103,8 @@ def tell_spec(decision: NodeSpecified | None) -> None:
         tell(logger, decision)
 
 
-def without_credentials(spec: LocalModelNodeSpec) -> LocalModelNodeSpec:
-    """They are copied from the cache; nothing depends on them."""
-    return msgspec.structs.replace(spec, local_models=tuple(map(_entry, spec.local_models)))
-
-
-def _entry(entry: LocalModelInfo) -> LocalModelInfo:
-    return msgspec.structs.replace(entry, service_account_name="", storage=None)
+def _shown(spec: LocalModelNodeSpec) -> LocalModelNodeSpec:
+    return msgspec.structs.replace(spec, local_models=tuple(map(without_credentials, spec.local_models)))
 
 
 def _without_reports(node: Node) -> Node:
