@@ -369,12 +369,10 @@ class SimulatedCluster:
                 process.pause(paused=False)
             if not host.kubelet.running:
                 self.breakages.start_host(name)
-            elif not host.agent.running:
-                host.agent.start()
+            host.agent.ensure_running()
         for manager in self.managers.values():
             manager.pause(paused=False)
-            if not manager.running:
-                manager.start()
+            manager.ensure_running()
 
     def told(self, kind: str, words: str) -> None:
         """Something that is no change of the world: a fault, its end, a step of the story."""

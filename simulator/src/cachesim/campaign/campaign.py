@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -158,8 +158,3 @@ def told_only(result: Result) -> Failure:
 def _as_json(section: Scenario | Fault) -> dict[str, object]:
     plain: dict[str, object] = msgspec.to_builtins(section)
     return plain
-
-
-def distinct(failures: Iterable[Failure]) -> list[str]:
-    """Which invariants broke, each once."""
-    return sorted({failure.invariant for failure in failures})

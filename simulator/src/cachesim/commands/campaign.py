@@ -10,7 +10,6 @@ import msgspec
 
 from cachecore.errors import InvalidInput
 from cachesim.campaign.campaign import SOMETIMES_PLANS, FaultsOf, make_plans, run_campaign
-from cachesim.campaign.plans import Plan
 from cachesim.campaign.shrinking import as_yaml
 from cachesim.commands.simulate import describe, write_outcome
 from cachesim.commands.watching import simulate_watched
@@ -99,7 +98,7 @@ def tell_failure(failure: Failure, report: pathlib.Path | None = None) -> None:
     print(as_yaml(shrunk))
     again = simulate_watched(
         shrunk,
-        Plan(seed=failure.seed, faults=shrunk.faults).seed,
+        failure.seed,
         Options(),
         command=f"localmodel simulate SHRUNK.yaml --seed {failure.seed}",
         report=report,

@@ -30,19 +30,6 @@ class Weather(Protocol):
         ...
 
 
-class Calm:
-    """Weather in which nothing ever goes wrong."""
-
-    def calm(self) -> bool:
-        return True
-
-    async def before(self, verb: str) -> None:
-        return
-
-    def after(self, verb: str) -> None:
-        return
-
-
 class Process(Protocol):
     """What a fault does to the process whose call it strikes."""
 

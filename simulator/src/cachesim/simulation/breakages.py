@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cachecore.errors import NotFound
 from cachecore.resources.core import Node
+from cachecore.store.layout import published_path
 from cachesim.simulation.machines import SimulatedProcess
-from cachesim.simulation.world import published_path
 
 if TYPE_CHECKING:
     from cachesim.cluster import SimulatedCluster
@@ -60,9 +60,7 @@ class Breakages:
         self._cluster.hosts[name].agent.stop()
 
     def start_agent(self, name: str) -> None:
-        agent = self._cluster.hosts[name].agent
-        if not agent.running:
-            agent.start()
+        self._cluster.hosts[name].agent.ensure_running()
 
     def pause_agent(self, name: str, *, paused: bool) -> None:
         self._cluster.hosts[name].agent.pause(paused=paused)
@@ -71,9 +69,7 @@ class Breakages:
         self._cluster.managers[name].stop()
 
     def start_manager(self, name: str) -> None:
-        manager = self._cluster.managers[name]
-        if not manager.running:
-            manager.start()
+        self._cluster.managers[name].ensure_running()
 
     def pause_manager(self, name: str, *, paused: bool) -> None:
         self._cluster.managers[name].pause(paused=paused)

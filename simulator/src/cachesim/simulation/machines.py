@@ -63,6 +63,11 @@ class SimulatedProcess:
         self._notice.process_started(f"{self.name}-{self.incarnation}", self.node)
         self._tell(self.node, f"{self.name.partition('/')[0]} started")
 
+    def ensure_running(self) -> None:
+        """Begin anew, unless it runs."""
+        if not self.running:
+            self.start()
+
     def stop(self) -> None:
         """End at this instant, whatever its tasks are awaiting."""
         if self.runtime is not None and not self.runtime.crashed:
@@ -90,8 +95,7 @@ class SimulatedProcess:
 
     async def _restart(self, after_seconds: float) -> None:
         await self._control.sleep(after_seconds)
-        if not self.running:
-            self.start()
+        self.ensure_running()
 
 
 class SimulatedHost:

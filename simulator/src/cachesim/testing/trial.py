@@ -23,6 +23,7 @@ from cachesim.testing.wrong_change import WrongChange, load_change
 
 if TYPE_CHECKING:
     from cachesim.campaign.plans import Plan
+    from cachesim.campaign.runner import Result
     from cachesim.simulation.scenario import Scenario
 
 REFERENCE = pathlib.Path(__file__).parents[3] / "scenarios" / "reference.yaml"
@@ -87,16 +88,7 @@ def _tried(path: pathlib.Path, change: WrongChange) -> Verdict:
         result = run_plan(scenario, plan, done)
         done += 1
         if result.violations:
-            return Verdict(
-                change=path.stem,
-                invariants=tuple(dict.fromkeys(violation.invariant for violation in result.violations)),
-                message=result.violations[0].message,
-                plans=done,
-                seed=plan.seed,
-                scenario=str(scenario_path),
-                faults=[msgspec.to_builtins(fault) for fault in plan.faults],
-                seconds=round(time.perf_counter() - began, 3),
-            )
+            return _verdict(path.stem, str(scenario_path), result, done, began)
         if done == change.plans:
             break
     return Verdict(change=path.stem, plans=done, seconds=round(time.perf_counter() - began, 3))
@@ -127,14 +119,19 @@ def _replayed(replay: Replay) -> Verdict:
     began = time.perf_counter()
     faults = tuple(msgspec.convert(fault, Fault) for fault in replay.faults)
     result = run_plan(load_scenario(pathlib.Path(replay.scenario)), Plan(seed=replay.seed, faults=faults))
+    return _verdict(replay.change, replay.scenario, result, 1, began)
+
+
+def _verdict(change: str, scenario: str, result: Result, plans: int, began: float) -> Verdict:
+    """What a plan has shown, the last of so many."""
     return Verdict(
-        change=replay.change,
+        change=change,
         invariants=tuple(dict.fromkeys(violation.invariant for violation in result.violations)),
         message=result.violations[0].message if result.violations else "",
-        plans=1,
-        seed=replay.seed,
-        scenario=replay.scenario,
-        faults=replay.faults,
+        plans=plans,
+        seed=result.plan.seed,
+        scenario=scenario,
+        faults=[msgspec.to_builtins(fault) for fault in result.plan.faults],
         seconds=round(time.perf_counter() - began, 3),
     )
 
