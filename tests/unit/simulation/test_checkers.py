@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from cachecore.ports import Allocation
-from cachesim.simulation.world import Mount, published_path
+from cachecore.store.layout import published_path
+from cachesim.simulation.world import Mount
 from cachesim.testing.bench import KEY, OTHER_KEY, OTHER_URI, STAGING, URI, Bench, entry
 
 

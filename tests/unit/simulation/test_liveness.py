@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from cachecore.ports import Allocation
+from cachecore.store.layout import published_path
 from cachesim.apiserver.options import DeleteOptions
 from cachesim.simulation.holdings import Past
-from cachesim.simulation.world import published_path
 from cachesim.testing.bench import KEY, OTHER_KEY, OTHER_URI, STAGING, entry
 from cachesim.testing.rest import DOWNLOADED, SIZE_BYTES, RestBench
 

@@ -6,10 +6,10 @@ import pytest
 
 from cachecore.names import MANAGER_LEASE
 from cachecore.ports import Allocation
+from cachecore.store.layout import published_path
 from cachesim.disk import DiskEvent
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
-from cachesim.simulation.world import published_path
 from cachesim.sometimes.situations import Situations
 from cachesim.sometimes.strikes import STRIKES
 from cachesim.testing.bench import KEY, STAGING, Bench

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from cachecore.store.layout import published_path
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
-from cachesim.simulation.world import published_key, published_path
+from cachesim.simulation.world import published_key
 
 # Evictions of one copy from one node in the time of convergence: the first may make room, more are a loop.
 EVICTIONS_MAX = 3

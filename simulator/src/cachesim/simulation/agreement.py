@@ -12,7 +12,7 @@ from cachecore.quantity import quantity_bytes
 from cachecore.scheduling import group_selects
 from cachesim.simulation.holdings import Problem
 from cachesim.simulation.scene import Cache, Identity, JsonObject, Machine, Scene, status_of
-from cachesim.simulation.world import keys_of
+from cachesim.simulation.world import has_ended, keys_of
 
 # Fields of a cache that a node's entry repeats, with what both have when they leave it out.
 _REPEATED = (("priority", 0), ("pinned", False), ("serviceAccountName", ""), ("digest", ""))
@@ -51,7 +51,7 @@ class _Users:
             if cache_of is not None:
                 self.services.setdefault(cache_of, {})[metadata["namespace"], metadata["name"]] = None
         for pod in scene.world.objects("pods"):
-            if status_of(pod).get("phase") not in ("Succeeded", "Failed"):
+            if not has_ended(pod):
                 for key in keys_of(pod):
                     self.namespaces_of_pods.setdefault(key, {})[pod["metadata"]["namespace"]] = None
 

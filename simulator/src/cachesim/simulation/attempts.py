@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from cachecore.store.layout import published_path
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
-from cachesim.simulation.world import World, published_key, published_path
+from cachesim.simulation.world import World, published_key
 
 Fail = Callable[[str, str], None]
 

@@ -22,21 +22,13 @@ from typing import Any
 import msgspec
 
 from cachecore.names import CACHE_FINALIZER, NAMESPACE_CACHE_FINALIZER, storage_key
+from cachecore.store.layout import published_path
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
 from cachesim.simulation.claims import Claims
 from cachesim.simulation.isolation import Isolation
 from cachesim.simulation.victims import Victims
-from cachesim.simulation.world import (
-    BOOKKEEPING_BYTES,
-    Mount,
-    World,
-    is_live_on,
-    keys_of,
-    overlaps,
-    published_key,
-    published_path,
-)
+from cachesim.simulation.world import BOOKKEEPING_BYTES, Mount, World, is_live_on, keys_of, overlaps, published_key
 
 JsonObject = dict[str, Any]
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cachecore.names import NODE_READY_VALUE, node_ready_label, storage_key
 from cachecore.store import layout
 from cachesim.apiserver.store import Change
-from cachesim.simulation.world import World
+from cachesim.simulation.world import World, labelled_keys, listed_keys
 
 JsonObject = dict[str, Any]
 Fail = Callable[[str, str], None]
-
-_LABEL_PREFIX = node_ready_label("")
 
 
 class Claims:
@@ -54,7 +51,7 @@ class Claims:
         states = {copy["key"]: copy["state"] for copy in (local.get("status") or {}).get("models", ())}
         if states.get(key) == "Downloaded":
             self._fail("S9", f"{node}: {key} was taken away while the status says that it is Downloaded")
-        if key not in _listed(local) and key in _labelled(machine):
+        if key not in listed_keys(local) and key in labelled_keys(machine):
             self._fail("S9", f"{node}: {key}, which nothing lists, was taken away before its label")
 
     def _present(self, node: str) -> JsonObject | None:
@@ -66,8 +63,8 @@ class Claims:
 
     def _check_labels(self, change: Change) -> None:
         name, uid = change.item["metadata"]["name"], change.item["metadata"]["uid"]
-        for key in _labelled(change.item):
-            if key not in _labelled(change.previous or {}) and (uid, key) not in self._reported:
+        for key in labelled_keys(change.item):
+            if key not in labelled_keys(change.previous or {}) and (uid, key) not in self._reported:
                 self._fail("S3", f"{name} is labelled as holding {key}, which its agent has never reported")
 
     def _check_reports(self, change: Change) -> None:
@@ -81,7 +78,7 @@ class Claims:
         observed = status.get("observedGeneration", 0)
         if observed <= before.get("observedGeneration", 0) or observed != change.item["metadata"].get("generation"):
             return
-        missing = sorted(_listed(change.item) - states.keys())
+        missing = sorted(listed_keys(change.item) - states.keys())
         if missing:
             name = change.item["metadata"]["name"]
             self._fail(
@@ -89,18 +86,5 @@ class Claims:
             )
 
 
-def _listed(local: JsonObject) -> set[str]:
-    return {storage_key(entry["sourceModelUri"]) for entry in (local.get("spec") or {}).get("localModels", ())}
-
-
 def _owners(resource: JsonObject) -> list[str]:
     return [owner["uid"] for owner in resource["metadata"].get("ownerReferences", ())]
-
-
-def _labelled(machine: JsonObject) -> list[str]:
-    labels = (machine.get("metadata") or {}).get("labels") or {}
-    return [
-        label.removeprefix(_LABEL_PREFIX)
-        for label, value in sorted(labels.items())
-        if label.startswith(_LABEL_PREFIX) and value == NODE_READY_VALUE
-    ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cachecore.store.layout import STAGING_PATH, TRASH_PATH
+from cachecore.store.layout import STAGING_PATH, TRASH_PATH, published_path
 from cachesim.disk import DiskEvent
 from cachesim.simulation.timeline import CopySpan, CopyState, Download, DownloadEnd, EvictionMark
 from cachesim.simulation.words import ModelNames
-from cachesim.simulation.world import published_key, published_path
+from cachesim.simulation.world import published_key
 
 _STAGING = f"{STAGING_PATH}/"
 _TRASH = f"{TRASH_PATH}/"

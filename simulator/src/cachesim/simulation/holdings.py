@@ -6,18 +6,16 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from cachecore.names import NODE_READY_VALUE, node_ready_label
 from cachecore.store import layout
 from cachecore.timestamps import parse_timestamp
 from cachesim.disk import DiskWorld
 from cachesim.simulation.scene import JsonObject, Machine, Scene, names, status_of
+from cachesim.simulation.world import labelled_keys
 
 # Clocks that have just been put right, and an agent that is about to try.
 RETRY_SLACK_SECONDS = 30.0
 # Above it, whether a node has its label depends on who uses the model.
 LABELLED_NODES_MAX = 200
-
-_LABEL_PREFIX = node_ready_label("")
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -73,7 +71,7 @@ def _missing(scene: Scene, machine: Machine, past: Past) -> Iterator[Problem]:
     held = machine.published
     protected_bytes = sum(size for key, size in held.items() if machine.protected(key))
     for key in machine.entries:
-        size = scene.size_bytes(key)
+        size = scene.world.size_bytes(key)
         if key in held or size == 0 or size > machine.limit_bytes:
             continue
         name = f"{machine.name}: {scene.model(key)}"
@@ -150,9 +148,9 @@ def _reason_to_rest(scene: Scene, machine: Machine, copy: JsonObject, words: str
     elif state == "InsufficientStorage":
         others = sum(size for one, size in machine.published.items() if machine.protected(one))
         beside = others if machine.protected(key) else 0
-        if scene.size_bytes(key) + beside <= machine.limit_bytes:
+        if scene.world.size_bytes(key) + beside <= machine.limit_bytes:
             yield Problem("L4", f"{words}, and could be had")
-    elif scene.size_bytes(key) > machine.limit_bytes_max:
+    elif scene.world.size_bytes(key) > machine.limit_bytes_max:
         yield Problem("L4", f"{words}, and can never fit")
     elif state == "DownloadError":
         yield Problem("L6", f"{words}: {copy.get('message', '')}")
@@ -161,11 +159,7 @@ def _reason_to_rest(scene: Scene, machine: Machine, copy: JsonObject, words: str
 
 
 def _labels(scene: Scene, machine: Machine) -> Iterator[Problem]:
-    labelled = {
-        label.removeprefix(_LABEL_PREFIX)
-        for label, value in machine.node.metadata.labels.items()
-        if label.startswith(_LABEL_PREFIX) and value == NODE_READY_VALUE
-    }
+    labelled = set(labelled_keys(scene.world.object("nodes", machine.name) or {}))
     present = {key for key in machine.whole if key in machine.entries}
     for key in sorted(labelled - present):
         if layout.is_key(key):

@@ -18,7 +18,7 @@ from cachecore.scheduling import pod_allows
 from cachesim.simulation.agreement import agreement_problems
 from cachesim.simulation.holdings import Past, Problem, node_problems
 from cachesim.simulation.scene import Cache, JsonObject, Machine, Scene, condition, status_of
-from cachesim.simulation.world import World, keys_of
+from cachesim.simulation.world import World, has_ended, keys_of
 
 __all__ = ["Past", "Problem", "liveness_problems"]
 
@@ -87,8 +87,8 @@ def _orphans(scene: Scene) -> Iterator[Problem]:
 def _pods(scene: Scene) -> Iterator[Problem]:
     """L1. Each pod runs, unless its model can't come, or no node takes it."""
     for pod in scene.world.objects("pods"):
-        status, node = status_of(pod), (pod.get("spec") or {}).get("nodeName", "")
-        if "deletionTimestamp" in pod["metadata"] or status.get("phase") in ("Succeeded", "Failed"):
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        if "deletionTimestamp" in pod["metadata"] or has_ended(pod):
             continue
         machine = scene.machines.get(node)
         if not node:

@@ -9,7 +9,7 @@ from cachesim.apiserver.store import Change
 from cachesim.simulation.copies import CopyTracker
 from cachesim.simulation.timeline import PodLife
 from cachesim.simulation.words import ModelNames
-from cachesim.simulation.world import keys_of
+from cachesim.simulation.world import has_ended, keys_of
 
 JsonObject = dict[str, Any]
 
@@ -51,7 +51,7 @@ class PodTracker:
             self._bound(seconds, uid, pod, node)
         if pod.ready is None and _is_ready(status):
             pod.ready = seconds
-        over = change.type == "DELETED" or status.get("phase") in ("Succeeded", "Failed")
+        over = change.type == "DELETED" or has_ended(change.item)
         if over and pod.ended is None:
             pod.ended = seconds
             for key in pod.keys if pod.node else ():

@@ -13,9 +13,9 @@ from cachecore.resources.core import Node
 from cachecore.resources.meta import from_object
 from cachecore.resources.serving import LocalModelNodeGroup
 from cachecore.scheduling import group_selects, schedulable
-from cachecore.store.layout import is_key
+from cachecore.store.layout import published_path
 from cachesim.disk import DiskWorld
-from cachesim.simulation.world import BOOKKEEPING_BYTES, World, keys_of, published_path
+from cachesim.simulation.world import BOOKKEEPING_BYTES, World, has_ended, keys_of
 
 JsonObject = dict[str, Any]
 Identity = tuple[str, str]
@@ -78,10 +78,6 @@ class Scene:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._versions = {storage_key(uri): versions for uri, versions in world.source.versions.items()}
-        self._size_bytes = {
-            key: sum(item.size_bytes for item in versions[-1]) for key, versions in self._versions.items()
-        }
         self.groups = {
             item["metadata"]["name"]: from_object(LocalModelNodeGroup, item)
             for item in world.objects("localmodelnodegroups")
@@ -96,10 +92,6 @@ class Scene:
             name: self._machine(node) for name, node in self.nodes.items() if node.ready and name in world.disks
         }
 
-    def size_bytes(self, key: str) -> int:
-        """What the source has of a model; 0 when there is none."""
-        return self._size_bytes.get(key, 0)
-
     def model(self, key: str) -> str:
         return self.world.model_name(key)
 
@@ -111,7 +103,7 @@ class Scene:
         return any(name in machine.groups and cache.declared_bytes <= self._limits_bytes[name] for name in cache.groups)
 
     def _note_use(self, pod: JsonObject) -> None:
-        if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
+        if not has_ended(pod):
             used = self._used.setdefault((pod.get("spec") or {}).get("nodeName", ""), {})
             for key in dict.fromkeys(keys_of(pod)):
                 used.setdefault(key, []).append(pod)
@@ -124,7 +116,7 @@ class Scene:
         entries: dict[str, list[JsonObject]] = {}
         for entry in ((local or {}).get("spec") or {}).get("localModels", ()):
             entries.setdefault(storage_key(entry["sourceModelUri"]), []).append(entry)
-        copies = {key: dict(disk.files(published_path(key))) for key in _published_keys(disk)}
+        copies = {key: dict(disk.files(published_path(key))) for key in self.world.published_keys(node.name)}
         refusing = any(taint.effect in ("NoSchedule", "NoExecute") for taint in node.spec.taints)
         return Machine(
             name=node.name,
@@ -141,18 +133,10 @@ class Scene:
             ),
             used=self._used.get(node.name, {}),
             published={key: sum(file.size_bytes for file in files.values()) for key, files in copies.items()},
-            whole=frozenset(key for key in copies if self._is_whole(disk, key)),
+            whole=frozenset(key for key in copies if self.world.whole(node.name, key)),
             limit_bytes=min(limit_bytes, disk.capacity_bytes - disk.foreign_bytes - BOOKKEEPING_BYTES),
             limit_bytes_max=min(limit_bytes, disk.capacity_bytes),
         )
-
-    def _is_whole(self, disk: DiskWorld, key: str) -> bool:
-        """Whether the copy is the model in some version. The disk decides: a real one by its bytes."""
-        return any(disk.holds(published_path(key), objects) for objects in reversed(self._versions.get(key, ())))
-
-
-def _published_keys(disk: DiskWorld) -> list[str]:
-    return [key for key in sorted(disk.root) if is_key(key) and disk.find(published_path(key)) is not None]
 
 
 def _cache(item: JsonObject) -> Cache:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cachecore.names import storage_key
 from cachecore.store import layout
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
-from cachesim.simulation.world import BOOKKEEPING_BYTES, World, is_live_on, keys_of
+from cachesim.simulation.world import BOOKKEEPING_BYTES, World, has_ended, is_live_on, keys_of, listed_keys
 
 JsonObject = dict[str, Any]
 Fail = Callable[[str, str], None]
@@ -46,7 +45,7 @@ class Victims:
         now, uid = self._world.now(), change.item["metadata"]["uid"]
         made_at = self._made_at.setdefault(uid, now)
         node = (change.item.get("spec") or {}).get("nodeName", "")
-        over = change.type == "DELETED" or (change.item.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        over = change.type == "DELETED" or has_ended(change.item)
         for key in keys_of(change.item) if node else ():
             if over:
                 self._ended_at[node, key] = now
@@ -55,8 +54,8 @@ class Victims:
 
     def spec_changed(self, change: Change) -> None:
         """Of a LocalModelNode. What it no longer lists goes, also where news of a later spec that does is late."""
-        before = _listed(change.previous or {})
-        after = _listed(change.item) if change.type != "DELETED" else set()
+        before = listed_keys(change.previous or {})
+        after = listed_keys(change.item) if change.type != "DELETED" else set()
         for key in before - after:
             self._unlisted_at[change.item["metadata"]["name"], key] = self._world.now()
 
@@ -87,20 +86,17 @@ class Victims:
             self._check_order(node, key, wanted)
         self._evicted_at[node, key] = self._world.now()
 
-    def _size_bytes(self, key: str) -> int:
-        return sum(item.size_bytes for item in self._world.source_objects(key))
-
     def _check_need(self, node: str, evicted: str, wanted: dict[str, JsonObject]) -> None:
         """Nothing goes while there is room for the copy, and for all that may be wanted beside it."""
         world, now = self._world, self._world.now()
         if now - self._foreign_at.get(node, float("-inf")) < NEWS_SECONDS:
             return
         here = world.published_keys(node)
-        needed_bytes = world.model_bytes(node) + self._size_bytes(evicted)
+        needed_bytes = world.model_bytes(node) + self._world.size_bytes(evicted)
         capacity_bytes = world.disks[node].capacity_bytes
         limit_bytes = min(self._lowest_limit_bytes, capacity_bytes - BOOKKEEPING_BYTES)
         for key in wanted:
-            size_bytes = self._size_bytes(key)
+            size_bytes = self._world.size_bytes(key)
             # For what can never fit nothing goes.
             can_fit = size_bytes <= min(world.tolerated_bytes, capacity_bytes)
             if can_fit and key != evicted and key not in here and not self._is_out(node, key):
@@ -137,13 +133,9 @@ class Victims:
         entry, other = wanted[key], wanted[evicted]
         same_rank = entry.get("priority", 0) == other.get("priority", 0) and not entry.get("pinned")
         in_use = any(is_live_on(pod, node) and key in keys_of(pod) for pod in self._world.objects("pods"))
-        return same_rank and not in_use and self._size_bytes(key) >= self._size_bytes(evicted)
+        return same_rank and not in_use and self._world.size_bytes(key) >= self._world.size_bytes(evicted)
 
     def _policy(self, node: str) -> str:
         spec = (self._world.object("localmodelnodes", node) or {}).get("spec") or {}
         policy: str = ((spec.get("storage") or {}).get("eviction") or {}).get("policy", "LRU")
         return policy
-
-
-def _listed(local: JsonObject) -> set[str]:
-    return {storage_key(entry["sourceModelUri"]) for entry in (local.get("spec") or {}).get("localModels", ())}

@@ -17,9 +17,10 @@ from cachecore.names import (
 from cachecore.ports import ClusterClient, Runtime, Task, WatchEventType
 from cachecore.resources.core import Container, Pod, PodSpec, Volume, VolumeMount
 from cachecore.resources.meta import ObjectMeta
+from cachecore.store.layout import published_path
 from cachesim.simulation.scenario import Model, Traffic
 from cachesim.simulation.units import duration_seconds
-from cachesim.simulation.world import World, published_path
+from cachesim.simulation.world import World
 
 NAMESPACE = "serving"
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from cachecore.names import POD_KEY_LABEL, POD_KEYS_ANNOTATION, storage_key
+from cachecore.names import NODE_READY_VALUE, POD_KEY_LABEL, POD_KEYS_ANNOTATION, node_ready_label, storage_key
 from cachecore.ports import ObjectInfo
+from cachecore.store.layout import STAGING_PATH, published_path
 from cachesim.apiserver.server import ApiServer
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskWorld
@@ -24,6 +25,7 @@ GROUP_PATH = "/var/lib/localmodel"
 # Manifests and the like, which no limit counts.
 BOOKKEEPING_BYTES = 16 * 1024 * 1024
 
+_LABEL_PREFIX = node_ready_label("")
 _PUBLISHED = re.compile(r"^(?P<key>[0-9a-f]{16})/models/(?P=key)(?:/.*)?$")
 
 JsonObject = dict[str, Any]
@@ -57,7 +59,7 @@ class World:
         self.mounts: dict[Mount, None] = {}
         self.bound_at: dict[str, float] = {}
         self._lowered = (0.0, 0)
-        self._names: dict[str, str] = {}
+        self._uris: dict[str, str] = {}
         self._state: dict[str, dict[tuple[str, str], JsonObject]] = {}
         server.store.listen(self._mirror)
 
@@ -81,13 +83,16 @@ class World:
 
     def model_name(self, key: str) -> str:
         """The last name of the URI with that storage key; the key itself when no source has it."""
-        name = self._names.get(key)
-        if name is None:
-            uri = next((uri for uri in self.source.objects if storage_key(uri) == key), key)
-            name = uri.rpartition("/")[2]
-            if uri != key:
-                self._names[key] = name
-        return name
+        return (self._uri_of(key) or key).rpartition("/")[2]
+
+    def _uri_of(self, key: str) -> str:
+        """Of the model with that storage key; "" when no source has it."""
+        uri = self._uris.get(key, "")
+        if not uri:
+            uri = next((uri for uri in self.source.objects if storage_key(uri) == key), "")
+            if uri:
+                self._uris[key] = uri
+        return uri
 
     def _mirror(self, change: Change) -> None:
         metadata = change.item["metadata"]
@@ -106,10 +111,11 @@ class World:
 
     def source_objects(self, key: str) -> tuple[ObjectInfo, ...]:
         """What S3 holds of the model with that storage key."""
-        return next((objects for uri, objects in self.source.objects.items() if storage_key(uri) == key), ())
+        return self.source.objects.get(self._uri_of(key), ())
 
-    def _versions(self, key: str) -> list[tuple[ObjectInfo, ...]]:
-        return next((versions for uri, versions in self.source.versions.items() if storage_key(uri) == key), [])
+    def size_bytes(self, key: str) -> int:
+        """What the source has of a model; 0 when there is none."""
+        return sum(item.size_bytes for item in self.source_objects(key))
 
     def published_keys(self, node: str) -> list[str]:
         disk = self.disks[node]
@@ -121,13 +127,14 @@ class World:
         `path` is where the copy is now, when it is no longer published.
         """
         disk, path = self.disks[node], path or published_path(key)
-        return any(disk.holds(path, objects) for objects in reversed(self._versions(key)))
+        versions = self.source.versions.get(self._uri_of(key), ())
+        return any(disk.holds(path, objects) for objects in reversed(versions))
 
     def model_bytes(self, node: str) -> int:
         """What published copies and downloads in flight take."""
         disk = self.disks[node]
         published = sum(disk.size_bytes(published_path(key)) for key in self.published_keys(node))
-        return published + disk.size_bytes(".localmodel/staging")
+        return published + disk.size_bytes(STAGING_PATH)
 
 
 def keys_of(pod: JsonObject) -> list[str]:
@@ -140,12 +147,27 @@ def keys_of(pod: JsonObject) -> list[str]:
 
 def is_live_on(pod: JsonObject, node: str) -> bool:
     """Whether the pod is bound to the node, and has not ended."""
-    phase = (pod.get("status") or {}).get("phase", "")
-    return (pod.get("spec") or {}).get("nodeName") == node and phase not in ("Succeeded", "Failed")
+    return (pod.get("spec") or {}).get("nodeName") == node and not has_ended(pod)
 
 
-def published_path(key: str) -> str:
-    return f"{key}/models/{key}"
+def has_ended(pod: JsonObject) -> bool:
+    """Whether all containers of the pod have ended for good."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def listed_keys(local: JsonObject) -> set[str]:
+    """What the spec of a LocalModelNode names."""
+    return {storage_key(entry["sourceModelUri"]) for entry in (local.get("spec") or {}).get("localModels", ())}
+
+
+def labelled_keys(node: JsonObject) -> list[str]:
+    """The models that a Node's labels say are there."""
+    labels = (node.get("metadata") or {}).get("labels") or {}
+    return [
+        label.removeprefix(_LABEL_PREFIX)
+        for label, value in sorted(labels.items())
+        if label.startswith(_LABEL_PREFIX) and value == NODE_READY_VALUE
+    ]
 
 
 def published_key(path: str) -> str:

@@ -10,12 +10,12 @@ from cachecore.names import (
     STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION,
     storage_key,
 )
-from cachecore.store.layout import MANIFESTS_PATH, STAGING_PATH, TRASH_PATH
+from cachecore.store.layout import MANIFESTS_PATH, STAGING_PATH, TRASH_PATH, published_path
 from cachesim.apiserver.store import Change
 from cachesim.disk import DiskEvent
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
-from cachesim.simulation.world import World, published_key, published_path
+from cachesim.simulation.world import World, published_key
 from cachesim.sometimes.moments import MOMENTS, deleting, holds_copies
 from cachesim.sometimes.strikes import STRIKES
 

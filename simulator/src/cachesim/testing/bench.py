@@ -9,6 +9,7 @@ import simpy
 
 from cachecore.names import CACHE_FINALIZER, storage_key
 from cachecore.ports import Allocation
+from cachecore.store.layout import published_path
 from cachesim.apiserver import ApiServer, WriteOptions
 from cachesim.apiserver.options import DeleteOptions
 from cachesim.apiserver.resources import ResourceType
@@ -17,7 +18,7 @@ from cachesim.disk import DiskWorld, SimulatedDisk
 from cachesim.network import Link
 from cachesim.runtime import SimpyRuntime
 from cachesim.simulation.checkers import Checkers
-from cachesim.simulation.world import World, published_path
+from cachesim.simulation.world import World
 from cachesim.source import SourceWorld
 from cachesim.tokens import part_token
 

@@ -9,10 +9,11 @@ from cachecore.store.layout import (
     STAGING_PATH,
     STORE_ID_PATH,
     TRASH_PATH,
+    published_path,
 )
 from cachesim.disk import DiskEvent
 from cachesim.simulation.words.names import ModelNames
-from cachesim.simulation.world import published_key, published_path
+from cachesim.simulation.world import published_key
 
 _PAST = {
     "write": "written",
