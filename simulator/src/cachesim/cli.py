@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import metadata
 
@@ -11,6 +12,8 @@ from cachesim.commands import demo, simulate, up, verify
 
 # In the order of `localmodel --help`. Each has `add_parser(subparsers)`, which sets `run` as a default.
 COMMANDS = (up, demo, simulate, verify)
+# What a shell answers for a program that SIGPIPE ended.
+_EXIT_BROKEN_PIPE = 141
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,6 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = build_parser().parse_args(arguments)
     try:
         code: int = given.run(given)
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads the output has seen enough, as in `localmodel simulate ... | head`. What Python flushes as it ends
+        # would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_BROKEN_PIPE
     except LocalModelError as error:
         sys.stderr.write(f"localmodel: {error}\n")
         return 1

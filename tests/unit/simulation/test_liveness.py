@@ -22,6 +22,10 @@ def rest() -> RestBench:
     return RestBench()
 
 
+def _delete(rest: RestBench, plural: str, name: str, namespace: str = "") -> None:
+    rest.run(rest.server.delete(rest.type(plural), name, namespace=namespace, options=DeleteOptions()))
+
+
 def _want_rose(rest: RestBench, **fields: object) -> None:
     """A second model is wanted on the node, and not there."""
     rest.cache("rose", OTHER_URI)
@@ -93,6 +97,24 @@ def test_l1_a_pod_finds_a_node(rest: RestBench) -> None:
     assert rest.problems() == []
 
 
+def test_l1_a_pod_waits_for_a_claim_that_goes_with_another(rest: RestBench) -> None:
+    claim = {
+        "metadata": {"name": "iris-workers", "finalizers": ["kubernetes.io/pvc-protection"]},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1G"}}},
+    }
+    mounts = [{"name": "model", "persistentVolumeClaim": {"claimName": "iris-workers"}}]
+    spec = {"containers": [{"name": "c", "image": "i"}], "volumes": mounts}
+    rest.create("persistentvolumeclaims", claim, namespace="default")
+    rest.create("pods", {"metadata": {"name": "p"}, "spec": spec}, namespace="default")
+    waits = "L1: pod default/p is bound to no node, though n1 could take it"
+    _delete(rest, "persistentvolumeclaims", "iris-workers", "default")
+    assert waits in rest.problems()
+    rest.create("pods", {"metadata": {"name": "user"}, "spec": {**spec, "nodeName": "n1"}}, namespace="default")
+    assert waits not in rest.problems()
+    rest.merge("pods", "user", {"status": {"phase": "Succeeded"}}, "status", "default")
+    assert waits in rest.problems()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -117,10 +139,6 @@ def test_l1_a_pod_finds_a_node(rest: RestBench) -> None:
 def test_l1_what_is_told_is_true(rest: RestBench, spoil: Callable[[RestBench], None]) -> None:
     spoil(rest)
     assert rest.invariants() == ["L1"]
-
-
-def _delete(rest: RestBench, plural: str, name: str) -> None:
-    rest.run(rest.server.delete(rest.type(plural), name, options=DeleteOptions()))
 
 
 def test_l2_a_deletion_ends(rest: RestBench) -> None:

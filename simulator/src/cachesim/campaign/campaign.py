@@ -113,19 +113,23 @@ def run_campaign(
     *,
     jobs: int,
     fidelity: FidelityName = "flow",
-    told: Callable[[int, int, float], None] = lambda done, failed, seconds: None,
+    told: Callable[[Tally, float], None] = lambda tally, seconds: None,
     shrink_failures: int = SHRUNK_FAILURES,
 ) -> Outcome:
-    """Run the plans. `told` how many are done and have failed, since when. Ctrl-C keeps what is done."""
+    """Run the plans. `told` what they add up to so far, and in how many seconds, after each.
+
+    `KeyboardInterrupt` keeps what is done, and shrinks nothing more: whoever sent it may not wait for that.
+    """
     began = time.perf_counter()
     tally = Tally(scenario)
     results = run_plans(scenario, plans, jobs=jobs, fidelity=fidelity)
     try:
         for result in results:
             tally.add(result)
-            told(tally.plans, len(tally.failed), time.perf_counter() - began)
+            told(tally, time.perf_counter() - began)
     except KeyboardInterrupt:
         results.close()
+        shrink_failures = 0
     tally.failed.sort(key=lambda result: result.number)
     failures = [shrunk(scenario, result) for result in tally.failed[:shrink_failures]]
     failures += [told_only(result) for result in tally.failed[shrink_failures:]]

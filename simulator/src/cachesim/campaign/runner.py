@@ -71,11 +71,11 @@ def run_plans(
 
 
 def _results(numbers: Sequence[int], jobs: int) -> Iterator[Result]:
+    # What is loaded by now is shared by all workers, and nothing of it becomes garbage.
+    gc.freeze()
     if jobs <= 1:
         yield from map(_run_number, numbers)
         return
-    # What is loaded by now is shared by all workers, and nothing of it becomes garbage.
-    gc.freeze()
     with multiprocessing.get_context("fork").Pool(jobs, _ready_worker) as pool:
         yield from pool.imap_unordered(_run_number, numbers, chunksize=1)
 

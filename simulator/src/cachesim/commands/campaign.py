@@ -9,7 +9,7 @@ import sys
 import msgspec
 
 from cachecore.errors import InvalidInput
-from cachesim.campaign.campaign import SOMETIMES_PLANS, FaultsOf, make_plans, run_campaign
+from cachesim.campaign.campaign import SOMETIMES_PLANS, FaultsOf, Tally, make_plans, run_campaign
 from cachesim.campaign.shrinking import as_yaml
 from cachesim.commands.simulate import describe, write_outcome
 from cachesim.commands.watching import simulate_watched
@@ -22,6 +22,8 @@ from cachesim.sometimes.names import SITUATIONS
 
 # How often progress is told where it can't overwrite itself.
 _TOLD_SECONDS = 10.0
+# What a shell answers for a command that Ctrl-C ended: 128 and the number of the signal. No script takes it for success.
+_EXIT_INTERRUPTED = 130
 
 
 def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Namespace) -> int:
@@ -42,7 +44,12 @@ def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Names
         tell_failure(failure, report=arguments.report if failure is drawn else None)
     if arguments.report is not None and drawn is None:
         print(f"\n{arguments.report} was not written: it would draw the first failure that was shrunk.")
-    return 0 if outcome.ok else 1
+    interrupted = outcome.plans < len(plans)
+    if interrupted:
+        print(f"\nInterrupted: {len(plans) - outcome.plans} of {len(plans)} plans were not run, and nothing was shrunk.")
+    if not outcome.ok:
+        return 1
+    return _EXIT_INTERRUPTED if interrupted else 0
 
 
 def _faults_of(text: str | None, scenario: Scenario) -> FaultsOf:
@@ -58,14 +65,24 @@ def _faults_of(text: str | None, scenario: Scenario) -> FaultsOf:
 
 
 class _Progress:
-    """Plans per second and what is left, on one line of a terminal, or a line now and then elsewhere."""
+    """Plans per second and what is left, on one line of a terminal, or a line now and then elsewhere.
+
+    A failure is told as it comes: a long campaign needs not end before somebody looks into it.
+    """
 
     def __init__(self, plans: int) -> None:
         self._plans = plans
         self._told_seconds = 0.0
+        self._told_failures = 0
 
-    def __call__(self, done: int, failed: int, seconds: float) -> None:
+    def __call__(self, tally: Tally, seconds: float) -> None:
+        done, failed = tally.plans, len(tally.failed)
         terminal = sys.stderr.isatty()
+        for result in tally.failed[self._told_failures :]:
+            violation = result.violations[0]
+            words = f"seed {result.plan.seed} broke {violation.invariant}: {violation.message}"
+            print(f"{chr(13) if terminal else ''}{words:<78}", file=sys.stderr, flush=True)
+        self._told_failures = failed
         if not terminal and done < self._plans and seconds - self._told_seconds < _TOLD_SECONDS:
             return
         self._told_seconds = seconds
@@ -77,11 +94,15 @@ class _Progress:
 
 
 def _tell_missed(outcome: Outcome) -> None:
-    if outcome.missed:
-        enough = outcome.plans >= SOMETIMES_PLANS
-        print(f"\nNever seen{'' if enough else f' (which counts from {SOMETIMES_PLANS} plans on)'}:")
-        for name in outcome.missed:
-            print(f"  {name}: {SITUATIONS[name]}")
+    if not outcome.missed:
+        return
+    if outcome.plans < SOMETIMES_PLANS:
+        count = f"{len(outcome.missed)} situations were never seen"
+        print(f"  {count}, which counts from {SOMETIMES_PLANS} plans on")
+        return
+    print("\nNever seen:")
+    for name in outcome.missed:
+        print(f"  {name}: {SITUATIONS[name]}")
 
 
 def tell_failure(failure: Failure, report: pathlib.Path | None = None) -> None:

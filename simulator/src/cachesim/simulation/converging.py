@@ -8,6 +8,7 @@ from cachesim.disk import DiskEvent
 from cachesim.faults.sites import API_WRITES
 from cachesim.simulation.activity import Activity, Turnover
 from cachesim.simulation.attempts import Attempts
+from cachesim.simulation.claim_deletions import ClaimDeletions
 from cachesim.simulation.liveness import Past, Problem, liveness_problems
 from cachesim.simulation.units import duration_seconds
 
@@ -30,9 +31,11 @@ class Convergence:
         self.activity = Activity(now)
         self._turnover = Turnover(cluster.checkers.fail)
         self._attempts = Attempts(cluster.world, cluster.checkers.fail)
+        self._claim_deletions = ClaimDeletions(cluster.world, cluster.checkers.fail)
         cluster.checkers.part_observers.append(self._attempts.part_started)
         cluster.server.store.listen(self.activity.api_changed)
         cluster.server.store.listen(self._attempts.api_changed)
+        cluster.server.store.listen(self._claim_deletions.api_changed)
         cluster.disk_observers.append(self._disk_changed)
         cluster.sites.observers.append(self._requested)
 
@@ -69,5 +72,6 @@ class Convergence:
 
     def _requested(self, process: str, verb: str, subject: str) -> None:
         self._attempts.requested(process, verb, subject)
+        self._claim_deletions.requested(process, verb, subject)
         if verb in API_WRITES and not subject.startswith(_NEVER_COUNTED):
             self.activity.requested(process, verb, subject)

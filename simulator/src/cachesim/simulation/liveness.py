@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from cachecore.names import CACHE_NAME_LABEL, CACHE_NAMESPACE_LABEL
 from cachecore.scheduling import pod_allows
 from cachesim.simulation.agreement import agreement_problems
+from cachesim.simulation.claim_deletions import mounted_claims, uses_claims
 from cachesim.simulation.holdings import Past, Problem, node_problems
 from cachesim.simulation.scene import Cache, JsonObject, Machine, Scene, condition, status_of
 from cachesim.simulation.world import World, has_ended, keys_of
@@ -85,7 +86,8 @@ def _orphans(scene: Scene) -> Iterator[Problem]:
 
 
 def _pods(scene: Scene) -> Iterator[Problem]:
-    """L1. Each pod runs, unless its model can't come, or no node takes it."""
+    """L1. Each pod runs, unless its model can't come, no node takes it, or a claim that it mounts is held back."""
+    held = set(_held_claims(scene))
     for pod in scene.world.objects("pods"):
         node = (pod.get("spec") or {}).get("nodeName", "")
         if "deletionTimestamp" in pod["metadata"] or has_ended(pod):
@@ -93,12 +95,26 @@ def _pods(scene: Scene) -> Iterator[Problem]:
         machine = scene.machines.get(node)
         if not node:
             places = [one.name for one in scene.machines.values() if _takes(scene, one, pod)]
-            if places:
+            if places and held.isdisjoint(mounted_claims(pod)):
                 yield Problem("L1", f"pod {_name(pod)} is bound to no node, though {places[0]} could take it")
         elif node not in scene.nodes:
             yield Problem("L2", f"pod {_name(pod)} stays on {node}, which is gone")
         elif machine is not None and all(key in machine.whole for key in keys_of(pod)) and not _runs(pod):
             yield Problem("L1", f"pod {_name(pod)} on {node} does not get Ready, though its models are there")
+
+
+def _held_claims(scene: Scene) -> Iterator[tuple[str, str]]:
+    """Claims that are being deleted, and that a pod holds back: see `claim_deletions` for when that may be."""
+    mounted = {
+        claim
+        for pod in scene.world.objects("pods")
+        if uses_claims(pod)
+        for claim in mounted_claims(pod)
+    }
+    for item in scene.world.objects("persistentvolumeclaims"):
+        claim = (item["metadata"]["namespace"], item["metadata"]["name"])
+        if "deletionTimestamp" in item["metadata"] and claim in mounted:
+            yield claim
 
 
 def _runs(pod: JsonObject) -> bool:
