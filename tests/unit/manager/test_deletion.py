@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from cachecore import names
 from cachecore.resources.core import Node, PersistentVolume
-from cachecore.resources.serving import LocalModelCache, LocalModelNamespaceCache, LocalModelNode
+from cachecore.resources.meta import ObjectMeta, OwnerReference
+from cachecore.resources.serving import (
+    CopyState,
+    LocalModelCache,
+    LocalModelCacheSpec,
+    LocalModelInfo,
+    LocalModelNamespaceCache,
+    LocalModelNode,
+    LocalModelNodeSpec,
+    LocalModelNodeStatus,
+    ModelCopyStatus,
+)
+from cachemanager.deletion import blockers_among
+from cachemanager.fleet import Fleet
+from cachemanager.identity import CacheId
 
 URI = "s3://models/iris"
 KEY = names.storage_key(URI)
@@ -134,3 +150,51 @@ def test_volumes_of_a_cache_that_vanished_go(cluster: Any) -> None:
         assert not await cluster.exists(PersistentVolume, "iris-workers-team-a")
 
     cluster.run(test)
+
+
+def _fleet(*names: str) -> Fleet:
+    """The node, and caches of one model."""
+    fleet = Fleet()
+    fleet.put_node("n1", Node(metadata=ObjectMeta(name="n1", uid="node-uid")))
+    for name in names:
+        spec = LocalModelCacheSpec(source_model_uri=URI, model_size="1Gi", node_groups=("workers",))
+        fleet.put_cache(CacheId("", name), LocalModelCache(metadata=ObjectMeta(name=name), spec=spec))
+    return fleet
+
+
+def _read(*, listed: bool = False, told: str = "", uid: str = "node-uid", observed: int = 1) -> LocalModelNode:
+    """What a read of the nodes answers just before a finalizer goes."""
+    owner = OwnerReference(api_version="v1", kind="Node", name="n1", uid=uid)
+    entry = LocalModelInfo(model_name="iris", source_model_uri=URI)
+    copy = ModelCopyStatus(key=KEY, source_model_uri=URI, state=CopyState(told)) if told else None
+    return LocalModelNode(
+        metadata=ObjectMeta(name="n1", generation=1, owner_references=(owner,)),
+        spec=LocalModelNodeSpec(local_models=(entry,) if listed else ()),
+        status=LocalModelNodeStatus(models=(copy,) if copy else (), observed_generation=observed),
+    )
+
+
+@pytest.mark.parametrize(
+    ("local", "blockers"),
+    [
+        (_read(), []),
+        (_read(listed=True), ["n1: the model is still on its list"]),
+        (_read(told="Downloaded"), ["n1: its copy is Downloaded"]),
+        (_read(observed=0), []),
+        (_read(listed=True, uid="an earlier node's"), []),
+    ],
+    ids=["nothing", "listed", "told", "never reported", "of an earlier node"],
+)
+def test_what_a_read_of_the_nodes_shows_counts(local: LocalModelNode, blockers: list[str]) -> None:
+    fleet = _fleet("iris")
+    cache = fleet.caches[CacheId("", "iris")]
+    assert blockers_among([local], fleet, cache) == blockers
+    # Nobody has heard of the node: what is read of it may be of one that has gone.
+    assert blockers_among([local], Fleet(), cache) == []
+
+
+def test_what_a_read_shows_for_another_cache_of_the_same_model_stays() -> None:
+    fleet = _fleet("iris", "twin")
+    held = _read(listed=True, told="Downloaded")
+    assert blockers_among([held], fleet, fleet.caches[CacheId("", "iris")]) == ["n1: the model is still on its list"]
+    assert blockers_among([held], fleet, fleet.caches[CacheId("", "twin")]) == []

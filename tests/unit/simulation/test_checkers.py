@@ -112,13 +112,20 @@ def test_s7_a_finalizer_waits_for_the_data(bench: Bench) -> None:
     assert bench.broken == ["S7"]
 
 
+def _replace_node_while_deleting(bench: Bench) -> None:
+    bench.wait(1)
+    bench.run(bench.server.delete(bench.type("localmodelcaches"), "iris"))
+    bench.run(bench.server.delete(bench.type("nodes"), "n1"))
+    bench.create("nodes", {"metadata": {"name": "n1"}})
+
+
 @pytest.mark.parametrize(
     "release",
     [
         pytest.param(lambda bench: bench.evict(), id="the data has gone"),
         pytest.param(lambda bench: bench.cache("second"), id="another cache shares it"),
         pytest.param(lambda bench: bench.run(bench.server.delete(bench.type("nodes"), "n1")), id="the node has gone"),
-        pytest.param(lambda bench: _replace_node_while_deleting(bench), id="the node came after the deletion"),
+        pytest.param(_replace_node_while_deleting, id="the node came after the deletion"),
     ],
 )
 def test_s7_a_finalizer_may_go_when(bench: Bench, release: Callable[[Bench], None]) -> None:
@@ -127,13 +134,6 @@ def test_s7_a_finalizer_may_go_when(bench: Bench, release: Callable[[Bench], Non
     release(bench)
     _drop_finalizer(bench)
     assert bench.broken == []
-
-
-def _replace_node_while_deleting(bench: Bench) -> None:
-    bench.wait(1)
-    bench.run(bench.server.delete(bench.type("localmodelcaches"), "iris"))
-    bench.run(bench.server.delete(bench.type("nodes"), "n1"))
-    bench.create("nodes", {"metadata": {"name": "n1"}})
 
 
 @pytest.mark.parametrize("path", ["", "../x", f"{KEY}/../{OTHER_KEY}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import msgspec
@@ -16,10 +17,11 @@ from cachecore.resources.serving import (
     InferenceService,
     LLMInferenceService,
     LocalModelCacheStatus,
+    LocalModelNode,
     LocalModelNodeGroup,
 )
 from cachemanager.chosen import Placements
-from cachemanager.deletion import deletion_blockers
+from cachemanager.deletion import blockers_among, deletion_blockers
 from cachemanager.fleet import Fleet
 from cachemanager.group_status import group_problem
 from cachemanager.groups import bytes_or_none
@@ -43,10 +45,16 @@ from cachemanager.written import Written
 
 # After a refusal by the API server nothing may change that would bring us back.
 _REFUSED_SECONDS = 30.0
+# How long a watch that lags behind what was read is given to catch up.
+_CATCH_UP_SECONDS = 1.0
+# One LocalModelNode with a hundred models is 60 kB.
+_PAGE_SIZE = 100
 # Caches that progress at once share this many progress writes a second.
 _PROGRESS_WRITES_PER_SECOND = 10.0
 # A download to more copies takes longer: its progress is told less often, and costs no more writes than any other.
 _PROGRESS_COPIES_PER_SECOND = 3_000.0
+
+logger = logging.getLogger(__name__)
 
 
 class CacheReconciler:
@@ -123,6 +131,10 @@ class CacheReconciler:
             return Result()
         blockers = deletion_blockers(self._fleet, cache) + await self._remove_volumes(identity)
         if not blockers:
+            blockers = await self._blockers_read_again(cache)
+            if blockers:
+                logger.info("%s stays, though the watch has shown no copy: %s", identity, "; ".join(blockers))
+                return Result(requeue_after_seconds=_CATCH_UP_SECONDS)
             finalizer = cache_finalizer(cache)
             try:
                 await self._set_finalizers(cache, tuple(one for one in cache.metadata.finalizers if one != finalizer))
@@ -130,6 +142,16 @@ class CacheReconciler:
                 return Result()
             return Result()
         return await self._show(cache, self._observe(cache, [], blockers))
+
+    async def _blockers_read_again(self, cache: AnyCache) -> list[str]:
+        """By a quorum read: what we wrote a moment ago, or who led before us did, the watch may not have shown yet."""
+        token = ""
+        while True:
+            page = await self._client.list(LocalModelNode, limit=_PAGE_SIZE, continue_token=token)
+            blockers = blockers_among(page.items, self._fleet, cache)
+            token = page.continue_token
+            if blockers or not token:
+                return blockers
 
     async def _set_finalizers(self, cache: AnyCache, finalizers: tuple[str, ...]) -> AnyCache:
         body = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from cachecore.resources.serving import LocalModelNode
-from cachemanager.fleet import Fleet
+from collections.abc import Iterable
+
+from cachecore.resources.serving import LocalModelNode, ModelCopyStatus
+from cachemanager.fleet import Fleet, entry_ids, is_owned
 from cachemanager.identity import AnyCache, CacheId, cache_id, cache_key
 
 
@@ -17,17 +19,38 @@ def deletion_blockers(fleet: Fleet, cache: AnyCache) -> list[str]:
     return [f"{node}: {words}" for node, words in found if words]
 
 
+def blockers_among(found: Iterable[LocalModelNode], fleet: Fleet, cache: AnyCache) -> list[str]:
+    """The same, by LocalModelNodes that were read just now: what the watch has shown of them may be old."""
+    identity, key = cache_id(cache), cache_key(cache)
+    sharing = {other for other in fleet.caches_with_key(key) if other != identity}
+    blockers: list[str] = []
+    for local in found:
+        node = fleet.nodes.get(local.name)
+        if node is None or not is_owned(local, node):
+            continue
+        listed = entry_ids(local)
+        report = next((one for one in local.status.models if one.key == key), None)
+        words = _words(local, report, listed=identity in listed, shared=not sharing.isdisjoint(listed))
+        if words:
+            blockers.append(f"{local.name}: {words}")
+    return blockers
+
+
 def _blocker(fleet: Fleet, identity: CacheId, key: str, node: str) -> str:
     local = fleet.believed(node)
     if local is None:
         # The node, or the incarnation that had the copy, has gone.
         return ""
-    if fleet.listed(identity, node):
+    shared = any(fleet.listed(other, node) for other in fleet.caches_with_key(key) if other != identity)
+    return _words(local, fleet.report(key, node), listed=fleet.listed(identity, node), shared=shared)
+
+
+def _words(local: LocalModelNode, report: ModelCopyStatus | None, *, listed: bool, shared: bool) -> str:
+    if listed:
         return "the model is still on its list"
-    if any(fleet.listed(other, node) for other in fleet.caches_with_key(key) if other != identity):
+    if shared:
         # Another cache has the same model: the copy stays, for that one.
         return ""
-    report = fleet.report(key, node)
     if report is not None:
         detail = report.message or report.reason
         return f"its copy is {report.state}{f' ({detail})' if detail else ''}"

@@ -81,7 +81,7 @@ class Fleet:
             touched.groups[group] = None
             touched.caches.update(self._caches_by_group.get(group, {}))
         local = self.local_nodes.get(name)
-        touched.caches.update(_entry_ids(local))
+        touched.caches.update(entry_ids(local))
         touched.caches.update(self.deleting)
         return touched
 
@@ -145,7 +145,7 @@ class Fleet:
             old is not None and local is not None and old.metadata.owner_references != local.metadata.owner_references
         ):
             touched.nodes[name] = None
-            touched.caches.update(_entry_ids(local) or _entry_ids(old))
+            touched.caches.update(entry_ids(local) or entry_ids(old))
         if _storage(old) != _storage(local):
             touched.groups.update(dict.fromkeys(self._groups_of.get(name, ())))
         touched.caches.update(self.deleting)
@@ -348,7 +348,7 @@ def _entry_id(entry: LocalModelInfo) -> CacheId:
     return CacheId(entry.namespace, entry.model_name)
 
 
-def _entry_ids(local: LocalModelNode | None) -> dict[CacheId, None]:
+def entry_ids(local: LocalModelNode | None) -> dict[CacheId, None]:
     return {_entry_id(entry): None for entry in local.spec.local_models} if local is not None else {}
 
 

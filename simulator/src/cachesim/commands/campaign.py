@@ -22,7 +22,7 @@ from cachesim.sometimes.names import SITUATIONS
 
 # How often progress is told where it can't overwrite itself.
 _TOLD_SECONDS = 10.0
-# What a shell answers for a command that Ctrl-C ended: 128 and the number of the signal. No script takes it for success.
+# What a shell answers for a command that Ctrl-C ended. No script takes it for success.
 _EXIT_INTERRUPTED = 130
 
 
@@ -46,7 +46,9 @@ def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Names
         print(f"\n{arguments.report} was not written: it would draw the first failure that was shrunk.")
     interrupted = outcome.plans < len(plans)
     if interrupted:
-        print(f"\nInterrupted: {len(plans) - outcome.plans} of {len(plans)} plans were not run, and nothing was shrunk.")
+        print(
+            f"\nInterrupted: {len(plans) - outcome.plans} of {len(plans)} plans were not run, and nothing was shrunk."
+        )
     if not outcome.ok:
         return 1
     return _EXIT_INTERRUPTED if interrupted else 0

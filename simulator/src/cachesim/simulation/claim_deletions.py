@@ -1,7 +1,7 @@
 """L1, as far as it takes memory: no claim is deleted under a pod that whoever deletes it could have seen.
 
-A claim that is deleted under a pod goes when that pod ends, and until then no other pod can have it. So the pods are read
-before; one that comes after that reading is nobody's fault, because no deletion can depend on there being no pod.
+A claim that is deleted under a pod goes when that pod ends, and until then no other pod can have it. So the pods are
+read before; one that comes after that reading is nobody's fault: no deletion can depend on there being no pod.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ClaimDeletions:
         self._world = world
         self._fail = fail
         self._bound_at: dict[str, float] = {}
-        # When a process last asked for the pods, and for a claim's name when those were asked for that let it be deleted.
+        # When a process last asked for the pods; by a claim's name, when it had asked for those that let it be deleted.
         self._read_at: dict[str, float] = {}
         self._allowed_at: dict[str, float] = {}
 

@@ -105,12 +105,7 @@ def _pods(scene: Scene) -> Iterator[Problem]:
 
 def _held_claims(scene: Scene) -> Iterator[tuple[str, str]]:
     """Claims that are being deleted, and that a pod holds back: see `claim_deletions` for when that may be."""
-    mounted = {
-        claim
-        for pod in scene.world.objects("pods")
-        if uses_claims(pod)
-        for claim in mounted_claims(pod)
-    }
+    mounted = {claim for pod in scene.world.objects("pods") if uses_claims(pod) for claim in mounted_claims(pod)}
     for item in scene.world.objects("persistentvolumeclaims"):
         claim = (item["metadata"]["namespace"], item["metadata"]["name"])
         if "deletionTimestamp" in item["metadata"] and claim in mounted:
