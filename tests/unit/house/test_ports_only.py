@@ -40,6 +40,7 @@ ALLOWED = {
     "cacheagent.command": "the command line: flags, environment and wiring",
     "cacheagent.guard": "the guard container's whole program, which waits for a copy in a pod",
     "cachesim.apiserver.http": "the API server's front: sockets, TLS and uvicorn around the core, which has none",
+    "cachesim.cli": "the command: its output may have no reader any more",
     "cachesim.commands": "the command line: arguments, files and the terminal",
     "cachesim.containers.isolation": "asks the kernel for mount namespaces",
     "cachesim.containers.launcher": "runs inside a container's process",
