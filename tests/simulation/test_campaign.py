@@ -18,10 +18,7 @@ from cachesim.sometimes.names import SITUATIONS
 
 HERE = pathlib.Path(__file__).parent
 REFERENCE = HERE.parents[1] / "simulator" / "scenarios" / "reference.yaml"
-# What CI has the time for: each third plan of the exhaustive campaign, and so many random ones. The whole of both is
-# `localmodel simulate simulator/scenarios/reference.yaml --faults exhaustive`, and `--faults random --seeds 1..500`.
-EXHAUSTIVE_STEP = 3
-RANDOM_PLANS = 150
+RANDOM_PLANS = 500
 SITUATIONS_MIN = 60
 
 
@@ -35,7 +32,7 @@ def campaign(reference: Scenario) -> Outcome:
     """Both in one, so that what must be seen sometimes may be seen in either."""
     plans = make_plans(reference, SeedRange(1, 1), "exhaustive")
     assert len(plans) > 100 * len(AT_WRITES)
-    plans = plans[::EXHAUSTIVE_STEP] + make_plans(reference, SeedRange(1, RANDOM_PLANS), "random")
+    plans += make_plans(reference, SeedRange(1, RANDOM_PLANS), "random")
     return run_campaign(reference, plans, jobs=os.cpu_count() or 1)
 
 
@@ -46,12 +43,9 @@ def test_no_plan_breaks_an_invariant(campaign: Outcome) -> None:
 
 @pytest.mark.timeout(1200)
 def test_what_tests_seldom_think_of_has_happened(campaign: Outcome) -> None:
-    assert len(campaign.sometimes) >= SITUATIONS_MIN
-    assert set(campaign.sometimes) <= set(SITUATIONS)
-
-
-def test_there_is_enough_that_must_happen() -> None:
-    assert len(SITUATIONS) >= 60
+    assert campaign.missed == ()
+    assert set(campaign.sometimes) == set(SITUATIONS)
+    assert len(SITUATIONS) >= SITUATIONS_MIN
 
 
 @pytest.mark.parametrize("path", sorted((HERE / "regressions").glob("*.yaml")), ids=lambda path: path.stem)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cachesim.disk import DiskEvent
 from cachesim.faults.sites import API_WRITES
 from cachesim.simulation.activity import Activity, Turnover
+from cachesim.simulation.assignments import Assignments
 from cachesim.simulation.attempts import Attempts
 from cachesim.simulation.claim_deletions import ClaimDeletions
 from cachesim.simulation.liveness import Past, Problem, liveness_problems
@@ -36,6 +37,7 @@ class Convergence:
         cluster.server.store.listen(self.activity.api_changed)
         cluster.server.store.listen(self._attempts.api_changed)
         cluster.server.store.listen(self._claim_deletions.api_changed)
+        cluster.server.store.listen(Assignments(cluster.world, cluster.checkers.fail).api_changed)
         cluster.disk_observers.append(self._disk_changed)
         cluster.sites.observers.append(self._requested)
 
