@@ -25,6 +25,7 @@ Fail = Callable[[str, str], None]
 SETTLED_SECONDS = 150.0
 _OUR_LABELS = f"{DOMAIN}/"
 _CACHES = ("localmodelcaches", "localmodelnamespacecaches")
+_DECIDING = (*_CACHES, "localmodelnodegroups", "nodes")
 
 
 class Assignments:
@@ -40,14 +41,9 @@ class Assignments:
         plural, metadata = change.resource_type.plural, change.item["metadata"]
         if plural == "localmodelnodes":
             self._check_list(change)
-        elif plural in _CACHES or plural in ("localmodelnodegroups", "nodes"):
-            if (
-                change.type == "DELETED"
-                or change.previous is None
-                or _decides(change.previous) != _decides(change.item)
-            ):
-                place = (_kind(plural), metadata.get("namespace", ""), metadata["name"])
-                self._changed_at[place] = self._world.now()
+        elif plural in _DECIDING and _decided(change):
+            place = (_kind(plural), metadata.get("namespace", ""), metadata["name"])
+            self._changed_at[place] = self._world.now()
 
     def _check_list(self, change: Change) -> None:
         if change.type == "DELETED" or change.previous is None:
@@ -89,7 +85,14 @@ def _kind(plural: str) -> str:
     return "cache" if plural in _CACHES else plural
 
 
-def _decides(item: JsonObject) -> object:
+def _decided(change: Change) -> bool:
+    """Whether the write changed who is assigned where."""
+    if change.type == "DELETED" or change.previous is None:
+        return True
+    return _deciding(change.previous) != _deciding(change.item)
+
+
+def _deciding(item: JsonObject) -> object:
     metadata = item["metadata"]
     who = (metadata.get("uid"), metadata.get("deletionTimestamp"), metadata.get("finalizers"))
     if item["kind"] == "Node":
