@@ -6,12 +6,12 @@ Each host has a runtime of its own, so that it can crash alone; the services' co
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import simpy
 
 from cacheagent.agent import Agent
 from cacheagent.assembly import TransferLimits
@@ -26,6 +26,7 @@ from cachesim.apiserver.store import Change
 from cachesim.binder import VolumeBinder
 from cachesim.definitions import load_definitions
 from cachesim.disk import DiskEvent, SimulatedDisk
+from cachesim.environment import Environment
 from cachesim.faults.conditions import Conditions
 from cachesim.faults.gate import Gate, Weather
 from cachesim.faults.gated_client import GatedClient
@@ -58,7 +59,13 @@ from cachesim.simulation.containers import SimulatedContainers
 from cachesim.simulation.event_log import EventLog
 from cachesim.simulation.housekeeping import housekeeping
 from cachesim.simulation.machines import Begin, SimulatedHost, SimulatedProcess
-from cachesim.simulation.manifests import cache_object, group_object, namespace_object, webhook_configurations
+from cachesim.simulation.manifests import (
+    cache_object,
+    group_object,
+    model_files,
+    namespace_object,
+    webhook_configurations,
+)
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.story import Story
 from cachesim.simulation.units import duration_seconds, rate_bytes_per_second
@@ -70,6 +77,8 @@ from cachesim.source import FlowMover, SimulatedStores
 from cachewebhook.webhook import Webhook, WebhookOptions
 
 API_LATENCY_SECONDS = 0.002
+# Seconds: longer than any fault lasts.
+_BRING_UP_TRIES = 300
 
 
 class SimulatedCluster:
@@ -78,7 +87,7 @@ class SimulatedCluster:
     def __init__(self, scenario: Scenario, seed: int, fidelity: FidelityName = "flow", *, checks: bool = True) -> None:
         self.scenario = scenario
         self.seed = seed
-        self.environment = simpy.Environment()
+        self.environment = Environment()
         self._housekeeping = housekeeping(scenario.housekeeping)
         period_seconds = self._housekeeping.node.heartbeat_seconds
         self.heartbeats = None if self._housekeeping.writes_heartbeats else Heartbeats(period_seconds)
@@ -139,6 +148,8 @@ class SimulatedCluster:
 
     async def start(self) -> None:
         """Everything that the scenario has, from an empty cluster."""
+        for model in self.scenario.models:
+            self.source.add_model(model_uri(model), model_files(model))
         self.server.spawn_controllers()
         self.runtime.spawn(self.network.run(), name="network")
         for definition in (*load_definitions(), *kserve_definitions()):
@@ -152,22 +163,20 @@ class SimulatedCluster:
             self.add_host(name)
         await self.create(group_object(self.scenario))
         for model in self.scenario.models:
-            size = quantity_bytes(model.size)
-            shares = [size // model.files] * (model.files - 1)
-            shares.append(size - sum(shares))
-            self.source.add_model(
-                model_uri(model), {f"model-{number:05}.safetensors": share for number, share in enumerate(shares, 1)}
-            )
             if model.cached:
                 await self._insist(cache_object(model))
 
     async def _insist(self, body: dict[str, Any]) -> None:
-        """Create an object as a person does: the webhook may not have seen the group yet."""
-        while True:
-            try:
-                return await self.create(body)
-            except Invalid:
-                await self.runtime.sleep(1.0)
+        """Create an object as a person does: the webhook may not have seen the group yet.
+
+        Raises what it was refused with when that goes on for long: then the cluster does not come up.
+        """
+        for _ in range(_BRING_UP_TRIES):
+            with contextlib.suppress(Invalid):
+                await self.create(body)
+                return
+            await self.runtime.sleep(1.0)
+        await self.create(body)
 
     def add_host(self, name: str) -> None:
         """A new machine, and power on."""

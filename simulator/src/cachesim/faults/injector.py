@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from cachesim.faults.conditions import Conditions
@@ -120,12 +120,16 @@ class Injector:
         self._healed = False
         sites.on_strike = self._note_strike
 
-    def take(self, faults: Sequence[Fault]) -> None:
-        """Arm what waits for a site, and wait for what has a time."""
+    def arm(self, faults: Iterable[Fault]) -> None:
+        """From now on the occasions of sites count, for those of the faults that wait for one."""
         for fault in faults:
             if fault.occasion:
                 self._sites.arm(fault)
-            else:
+
+    def schedule(self, faults: Iterable[Fault]) -> None:
+        """From now on time counts, for those of the faults that have one."""
+        for fault in faults:
+            if not fault.occasion:
                 self._runtime.spawn(self._at_its_time(fault), name=f"fault {fault.what}")
 
     def begin(self, fault: Fault, target: str) -> None:

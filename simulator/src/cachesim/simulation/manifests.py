@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cachecore.quantity import quantity_bytes
 from cachesim.simulation.scenario import Model, Scenario
 from cachesim.simulation.workload import model_uri
 from cachesim.simulation.world import GROUP_PATH
@@ -14,6 +15,14 @@ MEMBER_LABEL = "localmodel.example.com/member"
 STORAGE_CLASS = "local-models"
 
 JsonObject = dict[str, Any]
+
+
+def model_files(model: Model) -> dict[str, int]:
+    """The objects that S3 has of a model, in bytes by name."""
+    size = quantity_bytes(model.size)
+    shares = [size // model.files] * (model.files - 1)
+    shares.append(size - sum(shares))
+    return {f"model-{number:05}.safetensors": share for number, share in enumerate(shares, 1)}
 
 
 def namespace_object(name: str) -> JsonObject:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from cachesim.cluster import SimulatedCluster
+from cachesim.environment import Standstill
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
 from cachesim.fidelity import FidelityName
@@ -21,6 +22,8 @@ from cachesim.simulation.units import duration_seconds
 Progress = Callable[[float, int], None]
 
 PROGRESS_STEPS = 100
+# The first cache is refused, as the webhook has not seen its group yet, and made again after this time.
+USUAL_START_SECONDS = 1.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,19 +81,25 @@ def simulate(
     if observe is not None:
         observe(cluster)
     workload = cluster.workload()
+    faults = scenario.faults if options.faults is None else options.faults
     try:
+        cluster.injector.arm(faults)
         cluster.runtime.run(cluster.start())
         convergence = Convergence(cluster)
-        cluster.injector.take(scenario.faults if options.faults is None else options.faults)
+        cluster.injector.schedule(faults)
         cluster.story().begin()
         if workload is not None:
             cluster.runtime.spawn(workload.observe(), name="workload observer")
             workload.begin()
-        _run_until(cluster, duration_seconds(scenario.duration), options, progress)
+        # A cluster that took longer to come up, because of a fault, has its whole story all the same.
+        late_seconds = max(0.0, cluster.environment.now - USUAL_START_SECONDS)
+        _run_until(cluster, duration_seconds(scenario.duration) + late_seconds, options, progress)
         if workload is not None:
             workload.end()
         cluster.revive()
         convergence.run(stop_early=options.stop_early)
+    except Standstill as error:
+        cluster.checkers.fail("crash", str(error))
     finally:
         cluster.close()
     outcome = Outcome(
