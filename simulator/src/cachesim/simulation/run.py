@@ -53,9 +53,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.contextmanager
 def _collected_seldom() -> Iterator[None]:
-    """A world holds millions of objects for as long as it exists: to look through them all the time finds little."""
+    """A world's objects live for as long as it does, and next to none of them is garbage before it is."""
     before = gc.get_threshold()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(1_000_000, 20, 50)
     try:
         yield
     finally:

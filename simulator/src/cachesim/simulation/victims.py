@@ -38,7 +38,6 @@ class Victims:
         self._made_at: dict[str, float] = {}
         self._replaced_at: dict[str, float] = {}
         self._foreign_at: dict[str, float] = {}
-        self._lowest_limit_bytes = world.limit_bytes
 
     def pod_changed(self, change: Change) -> None:
         """A pod was made, bound, or has ended."""
@@ -61,7 +60,6 @@ class Victims:
 
     def disk_changed(self, node: str, event: DiskEvent) -> None:
         now = self._world.now()
-        self._lowest_limit_bytes = min(self._lowest_limit_bytes, self._world.limit_bytes)
         if self._world.disks[node].foreign_bytes:
             self._foreign_at[node] = now
         if event.verb == "wipe":
@@ -94,7 +92,7 @@ class Victims:
         here = world.published_keys(node)
         needed_bytes = world.model_bytes(node) + self._world.size_bytes(evicted)
         capacity_bytes = world.disks[node].capacity_bytes
-        limit_bytes = min(self._lowest_limit_bytes, capacity_bytes - BOOKKEEPING_BYTES)
+        limit_bytes = min(world.lowest_limit_bytes, capacity_bytes - BOOKKEEPING_BYTES)
         for key in wanted:
             size_bytes = self._world.size_bytes(key)
             # For what can never fit nothing goes.

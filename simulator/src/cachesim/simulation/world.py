@@ -54,6 +54,7 @@ class World:
         self.now = now
         self.source = source
         self.limit_bytes = limit_bytes
+        self._lowest_limit_bytes = limit_bytes
         self.high_watermark = high_watermark
         self.disks: dict[str, DiskWorld] = {}
         self.mounts: dict[Mount, None] = {}
@@ -66,7 +67,13 @@ class World:
     def limit_changes(self, limit_bytes: int) -> None:
         """The group's storage limit is another one from now on; what is held above it has time to go."""
         self._lowered = (self.now() + LOWERED_LIMIT_SECONDS, max(self.limit_bytes, limit_bytes))
+        self._lowest_limit_bytes = min(self._lowest_limit_bytes, limit_bytes)
         self.limit_bytes = limit_bytes
+
+    @property
+    def lowest_limit_bytes(self) -> int:
+        """The lowest that there has ever been: an agent whose news are late may act on it."""
+        return min(self._lowest_limit_bytes, self.limit_bytes)
 
     @property
     def tolerated_bytes(self) -> int:
