@@ -79,6 +79,7 @@ class DiskWorld:
     def wipe(self) -> None:
         """A fresh disk."""
         self.root = {}
+        self.foreign_bytes = 0
         self.used_bytes = 0
         self._unlinked = []
         self.changed("wipe", "")

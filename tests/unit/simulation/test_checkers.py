@@ -107,14 +107,13 @@ def _drop_finalizer(bench: Bench) -> None:
 
 def test_s7_a_finalizer_waits_for_the_data(bench: Bench) -> None:
     bench.cache()
+    bench.local_model_node(entry())
     bench.publish({"a": 100, "b": 50})
     _drop_finalizer(bench)
     assert bench.broken == ["S7"]
 
 
-def _replace_node_while_deleting(bench: Bench) -> None:
-    bench.wait(1)
-    bench.run(bench.server.delete(bench.type("localmodelcaches"), "iris"))
+def _replace_node(bench: Bench) -> None:
     bench.run(bench.server.delete(bench.type("nodes"), "n1"))
     bench.create("nodes", {"metadata": {"name": "n1"}})
 
@@ -125,15 +124,16 @@ def _replace_node_while_deleting(bench: Bench) -> None:
         pytest.param(lambda bench: bench.evict(), id="the data has gone"),
         pytest.param(lambda bench: bench.cache("second"), id="another cache shares it"),
         pytest.param(lambda bench: bench.run(bench.server.delete(bench.type("nodes"), "n1")), id="the node has gone"),
-        pytest.param(_replace_node_while_deleting, id="the node came after the deletion"),
+        pytest.param(_replace_node, id="the node came back, and was not given it"),
     ],
 )
 def test_s7_a_finalizer_may_go_when(bench: Bench, release: Callable[[Bench], None]) -> None:
     bench.cache()
+    bench.local_model_node(entry())
     bench.publish({"a": 100, "b": 50})
     release(bench)
     _drop_finalizer(bench)
-    assert bench.broken == []
+    assert "S7" not in bench.broken
 
 
 @pytest.mark.parametrize("path", ["", "../x", f"{KEY}/../{OTHER_KEY}"])

@@ -45,8 +45,8 @@ from cachemanager.written import Written
 
 # After a refusal by the API server nothing may change that would bring us back.
 _REFUSED_SECONDS = 30.0
-# How long a watch that lags behind what was read is given to catch up.
-_CATCH_UP_SECONDS = 1.0
+# The news of what was read will come; should they not, this is when the nodes are read once more.
+_CATCH_UP_SECONDS = 5.0
 # One LocalModelNode with a hundred models is 60 kB.
 _PAGE_SIZE = 100
 # Caches that progress at once share this many progress writes a second.

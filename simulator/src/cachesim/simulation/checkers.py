@@ -28,7 +28,16 @@ from cachesim.disk import DiskEvent
 from cachesim.simulation.claims import Claims
 from cachesim.simulation.isolation import Isolation
 from cachesim.simulation.victims import Victims
-from cachesim.simulation.world import BOOKKEEPING_BYTES, Mount, World, is_live_on, keys_of, overlaps, published_key
+from cachesim.simulation.world import (
+    BOOKKEEPING_BYTES,
+    Mount,
+    World,
+    is_live_on,
+    keys_of,
+    listed_keys,
+    overlaps,
+    published_key,
+)
 
 JsonObject = dict[str, Any]
 
@@ -60,6 +69,8 @@ class Checkers:
         self.observers: list[Callable[[Violation], None]] = []
         self.part_observers: list[Callable[[str, str, int], None]] = []
         self.checks = 0
+        # (uid of a Node, key): the models that have ever been on its list.
+        self._given: dict[tuple[str, str], None] = {}
         self._claims = Claims(world, self.fail)
         self._victims = Victims(world, self.fail)
         self._isolation = Isolation(world, self.fail)
@@ -176,6 +187,7 @@ class Checkers:
         if plural == "localmodelnodes":
             self._victims.spec_changed(change)
         if plural == "localmodelnodes" and change.type != "DELETED":
+            self._note_given(change)
             self._check_node_status(change)
         if plural in ("localmodelcaches", "localmodelnamespacecaches"):
             self._check_finalizer(change)
@@ -188,6 +200,11 @@ class Checkers:
         if generation < self._generations.get(uid, 0):
             self.fail("S9", f"{change.item['metadata']['name']}: observedGeneration fell to {generation}")
         self._generations[uid] = generation
+
+    def _note_given(self, change: Change) -> None:
+        if change.item.get("spec") is not (change.previous or {}).get("spec"):
+            for owner in change.item["metadata"].get("ownerReferences", ()):
+                self._given.update(dict.fromkeys((owner["uid"], key) for key in listed_keys(change.item)))
 
     def _check_node_status(self, change: Change) -> None:
         """S3 and S9, for the incarnation of the node that exists."""
@@ -209,8 +226,8 @@ class Checkers:
     def _check_finalizer(self, change: Change) -> None:
         """S7. When our finalizer goes, no node that exists holds the copy, unless another cache shares the URI.
 
-        A node that came after the deletion was asked for may have an old disk: its agent clears that, with or without
-        the cache (L3).
+        A node that came back with its disk, and has not been given the model since, clears that with or without the
+        cache (L3).
         """
         ours = {CACHE_FINALIZER, NAMESPACE_CACHE_FINALIZER}
         before = ours & set((change.previous or {}).get("metadata", {}).get("finalizers", ()))
@@ -223,12 +240,10 @@ class Checkers:
         if any(cache["metadata"]["uid"] != uid for cache in sharing):
             return
         key = storage_key(uri)
-        asked_at = change.item["metadata"].get("deletionTimestamp")
         for node in self._world.objects("nodes"):
             name = node["metadata"]["name"]
-            if asked_at is not None and node["metadata"]["creationTimestamp"] >= asked_at:
-                continue
-            if self._world.disks[name].find(published_path(key)) is not None:
+            given = (node["metadata"]["uid"], key) in self._given
+            if given and self._world.disks[name].find(published_path(key)) is not None:
                 self.fail("S7", f"the finalizer of {change.item['metadata']['name']} went while {name} holds {key}")
 
     def _pods_with_key(self, node: str, key: str) -> list[JsonObject]:
