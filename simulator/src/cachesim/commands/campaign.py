@@ -13,6 +13,7 @@ from cachesim.campaign.campaign import SOMETIMES_PLANS, FaultsOf, Tally, make_pl
 from cachesim.campaign.shrinking import as_yaml
 from cachesim.commands.simulate import describe, write_outcome
 from cachesim.commands.watching import simulate_watched
+from cachesim.faults.plan import Fault
 from cachesim.simulation.outcome import Failure, Outcome
 from cachesim.simulation.run import Options
 from cachesim.simulation.scenario import Scenario
@@ -38,7 +39,7 @@ def run_and_tell(scenario: Scenario, seeds: SeedRange, arguments: argparse.Names
     )
     write_outcome(outcome, arguments.json)
     print(describe(outcome))
-    _tell_missed(outcome)
+    tell_missed(outcome)
     drawn = next((failure for failure in outcome.failures if failure.shrunk), None)
     for failure in outcome.failures:
         tell_failure(failure, report=arguments.report if failure is drawn else None)
@@ -95,7 +96,8 @@ class _Progress:
         print(f"{chr(13) if terminal else ''}{words:<78}", end=end, file=sys.stderr, flush=True)
 
 
-def _tell_missed(outcome: Outcome) -> None:
+def tell_missed(outcome: Outcome) -> None:
+    """Which situations a campaign has never come to: a large one should have."""
     if not outcome.missed:
         return
     if outcome.plans < SOMETIMES_PLANS:
@@ -114,7 +116,7 @@ def tell_failure(failure: Failure, report: pathlib.Path | None = None) -> None:
     """
     print(f"\nseed {failure.seed} broke {failure.invariant}: {failure.message}")
     if not failure.shrunk:
-        print("  its plan: " + "; ".join(str(fault) for fault in failure.plan))
+        print("  its plan: " + "; ".join(msgspec.convert(fault, Fault).words() for fault in failure.plan))
         return
     shrunk = msgspec.convert(failure.shrunk, Scenario)
     print("The smallest scenario that was found to break it; save it, and step through it with --replay:\n")
