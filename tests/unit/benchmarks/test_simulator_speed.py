@@ -10,7 +10,7 @@ import simulator
 
 def test_a_tiny_fleet_is_measured(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "result.json"
-    arguments = ["--nodes", "1", "--minutes", "0.2", "--month-nodes", "1", "--days", "0", "--runs", "1"]
+    arguments = ["--nodes", "1", "--minutes", "0.2", "--month-nodes", "1", "--days", "0", "--plans", "1"]
     assert simulator.main([*arguments, "--json", str(file)]) == 0
     result = msgspec.json.decode(file.read_bytes(), type=simulator.Result)
     assert [one.nodes for one in result.rates] == [1]

@@ -47,4 +47,4 @@ def test_what_a_large_campaign_has_missed_is_named_and_told(capsys: pytest.Captu
 
 def test_of_a_small_one_it_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     tell_missed(_outcome(3))
-    assert capsys.readouterr().out == f"  1 situations were never seen, which counts from {SOMETIMES_PLANS} plans on\n"
+    assert capsys.readouterr().out == f"  situations never seen: 1, which counts from {SOMETIMES_PLANS} plans on\n"

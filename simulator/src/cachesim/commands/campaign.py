@@ -101,7 +101,7 @@ def tell_missed(outcome: Outcome) -> None:
     if not outcome.missed:
         return
     if outcome.plans < SOMETIMES_PLANS:
-        count = f"{len(outcome.missed)} situations were never seen"
+        count = f"situations never seen: {len(outcome.missed)}"
         print(f"  {count}, which counts from {SOMETIMES_PLANS} plans on")
         return
     print("\nNever seen:")
