@@ -96,6 +96,7 @@ def test_the_command_gives_the_same_hash_in_other_processes(short_file: pathlib.
         "schema",
         "ok",
         "scenario",
+        "scenario_digest",
         "seed",
         "events",
         "virtual_seconds",

@@ -57,6 +57,11 @@ def test_the_order_of_the_parts_does_not_matter() -> None:
     assert merge(parts) == merge(parts[::-1])
 
 
+def test_two_versions_of_a_scenario_are_not_one_campaign() -> None:
+    words = refusal(part("1..10", scenario_digest="sha256:a"), part("11..20", scenario_digest="sha256:b"))
+    assert words == "11..20.json and 1..10.json are of two versions of scenario reference: run one of the parts again"
+
+
 def test_what_was_sometimes_seen_is_counted_over_all() -> None:
     merged = merge([part("1..10", sometimes={"b": 1, "a": 2}), part("11..20", sometimes={"b": 3})])
     assert merged.sometimes == {"a": 2, "b": 4}

@@ -16,7 +16,7 @@ from cachesim.campaign.shrinking import shrink
 from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
 from cachesim.fidelity import FidelityName
-from cachesim.simulation.outcome import Failure, Outcome, summarise_starts
+from cachesim.simulation.outcome import Failure, Outcome, digest_of, summarise_starts
 from cachesim.simulation.run import simulate
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.seeds import SeedRange, seed_ranges
@@ -90,6 +90,7 @@ class Tally:
         return Outcome(
             ok=self.ok,
             scenario=self._scenario.name,
+            scenario_digest=digest_of(self._scenario),
             seed=min(self._seeds, default=0),
             seeds=",".join(str(one) for one in ranges),
             events=self._totals["events"],

@@ -83,6 +83,7 @@ def merge(parts: Sequence[Part], wanted: SeedRange | None = None) -> Outcome:
     return Outcome(
         ok=not violations and not (missed and plans >= SOMETIMES_PLANS),
         scenario=outcomes[0].scenario,
+        scenario_digest=outcomes[0].scenario_digest,
         seed=min(outcome.seed for outcome in outcomes),
         seeds=",".join(map(str, _joined(ordered))),
         events=sum(outcome.events for outcome in outcomes),
@@ -107,6 +108,11 @@ def _refuse_other_scenarios(parts: Sequence[Part]) -> None:
             raise InvalidInput(
                 f"{part.where} is of scenario {part.outcome.scenario}, {first.where} of {first.outcome.scenario}: "
                 "only parts of one campaign can be merged"
+            )
+        if part.outcome.scenario_digest != first.outcome.scenario_digest:
+            raise InvalidInput(
+                f"{part.where} and {first.where} are of two versions of scenario {first.outcome.scenario}: "
+                "run one of the parts again"
             )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
 import msgspec
 
 from cachesim.simulation.checkers import Violation
+from cachesim.simulation.scenario import Scenario
 
 SCHEMA = "localmodel.simulate/v1"
 
@@ -35,6 +37,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The stable JSON of one run, or of a campaign: then numbers are sums, and the hash is made of all runs' hashes.
 
     `wall_seconds` alone may differ between two runs of the same seeds. `seed` is the first one, `seeds` are all.
+    `scenario_digest` tells two versions of a scenario apart.
     """
 
     schema: str = SCHEMA
@@ -49,11 +52,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cold_starts: ColdStarts
     bytes_fetched: int
     evictions: int
+    scenario_digest: str = ""
     seeds: str = ""
     plans: int = 1
     sometimes: dict[str, int] = {}
     missed: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
+
+
+def digest_of(scenario: Scenario) -> str:
+    """What a scenario says, its defaults included, in few letters."""
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(scenario, order='deterministic')).hexdigest()}"
 
 
 def summarise_starts(seconds: list[float], hits: int) -> ColdStarts:

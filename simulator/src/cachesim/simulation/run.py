@@ -15,7 +15,7 @@ from cachesim.faults.plan import Fault
 from cachesim.faults.sites import Site
 from cachesim.fidelity import FidelityName
 from cachesim.simulation.converging import Convergence
-from cachesim.simulation.outcome import Outcome, summarise_starts
+from cachesim.simulation.outcome import Outcome, digest_of, summarise_starts
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.units import duration_seconds
 
@@ -105,6 +105,7 @@ def simulate(
     outcome = Outcome(
         ok=not cluster.checkers.violations,
         scenario=scenario.name,
+        scenario_digest=digest_of(scenario),
         seed=seed,
         events=cluster.log.events,
         virtual_seconds=round(float(cluster.environment.now), 6),
