@@ -18,6 +18,8 @@ from cachesim.sometimes.names import SITUATIONS
 
 HERE = pathlib.Path(__file__).parent
 REFERENCE = HERE.parents[1] / "simulator" / "scenarios" / "reference.yaml"
+# Where time is short, each so many-th plan of the exhaustive campaign is run: all of them take four minutes of two cores.
+EXHAUSTIVE_STEP = int(os.environ.get("LOCALMODEL_TEST_EXHAUSTIVE_STEP", "1"))
 RANDOM_PLANS = 500
 SITUATIONS_MIN = 60
 
@@ -32,7 +34,7 @@ def campaign(reference: Scenario) -> Outcome:
     """Both in one, so that what must be seen sometimes may be seen in either."""
     plans = make_plans(reference, SeedRange(1, 1), "exhaustive")
     assert len(plans) > 100 * len(AT_WRITES)
-    plans += make_plans(reference, SeedRange(1, RANDOM_PLANS), "random")
+    plans = plans[::EXHAUSTIVE_STEP] + make_plans(reference, SeedRange(1, RANDOM_PLANS), "random")
     return run_campaign(reference, plans, jobs=os.cpu_count() or 1)
 
 
@@ -43,9 +45,10 @@ def test_no_plan_breaks_an_invariant(campaign: Outcome) -> None:
 
 @pytest.mark.timeout(1200)
 def test_what_tests_seldom_think_of_has_happened(campaign: Outcome) -> None:
-    assert campaign.missed == ()
-    assert set(campaign.sometimes) == set(SITUATIONS)
-    assert len(SITUATIONS) >= SITUATIONS_MIN
+    assert set(campaign.sometimes) | set(campaign.missed) == set(SITUATIONS)
+    assert len(campaign.sometimes) >= SITUATIONS_MIN
+    if EXHAUSTIVE_STEP == 1:
+        assert campaign.missed == ()
 
 
 @pytest.mark.parametrize("path", sorted((HERE / "regressions").glob("*.yaml")), ids=lambda path: path.stem)
