@@ -58,7 +58,7 @@ class Assignments:
 
     def _belongs(self, namespace: str, name: str, node_name: str) -> bool:
         """Whether the cache has been everybody's for a while, and the node's group its own."""
-        cache = self._world.object(_CACHES[bool(namespace)], name, namespace)
+        cache = self._world.cache(namespace, name)
         item = self._world.object("nodes", node_name)
         if cache is None or item is None or cache["spec"].get("copies") is not None:
             return False

@@ -37,7 +37,6 @@ class ClaimDeletions:
     def __init__(self, world: World, fail: Fail) -> None:
         self._world = world
         self._fail = fail
-        self._bound_at: dict[str, float] = {}
         # When a process last asked for the pods; by a claim's name, when it had asked for those that let it be deleted.
         self._read_at: dict[str, float] = {}
         self._allowed_at: dict[str, float] = {}
@@ -51,14 +50,12 @@ class ClaimDeletions:
             self._allowed_at.setdefault(subject.partition("/")[2], self._read_at.get(process, self._world.now()))
 
     def api_changed(self, change: Change) -> None:
-        metadata = change.item["metadata"]
-        match change.resource_type.plural:
-            case "pods" if change.item["spec"].get("nodeName"):
-                self._bound_at.setdefault(metadata["uid"], self._world.now())
-            case "persistentvolumeclaims":
-                before = (change.previous or {}).get("metadata", {})
-                if change.type == "DELETED" or ("deletionTimestamp" in metadata) > ("deletionTimestamp" in before):
-                    self._deleted(change.item)
+        if change.resource_type.plural != "persistentvolumeclaims":
+            return
+        before = (change.previous or {}).get("metadata", {})
+        asked_for = ("deletionTimestamp" in change.item["metadata"]) > ("deletionTimestamp" in before)
+        if change.type == "DELETED" or asked_for:
+            self._deleted(change.item)
 
     def _deleted(self, item: JsonObject) -> None:
         namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
@@ -68,13 +65,11 @@ class ClaimDeletions:
         for pod in self._world.objects("pods"):
             if (namespace, name) in mounted_claims(pod) and uses_claims(pod):
                 user = pod["metadata"]
-                if self._bound_at.get(user["uid"], allowed_at) < allowed_at:
+                if self._world.bound_at.get(user["uid"], allowed_at) < allowed_at:
                     self._fail("L1", f"claim {namespace}/{name} is deleted under pod {user['name']}")
 
     def _is_going(self, claim: JsonObject) -> bool:
         """Whether its cache is: then no pod that comes is given the claim."""
         labels = claim["metadata"].get("labels") or {}
-        identity = (labels.get(CACHE_NAMESPACE_LABEL, ""), labels.get(CACHE_NAME_LABEL, ""))
-        caches = {(one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in self._world.caches()}
-        cache = caches.get(identity)
+        cache = self._world.cache(labels.get(CACHE_NAMESPACE_LABEL, ""), labels.get(CACHE_NAME_LABEL, ""))
         return cache is None or "deletionTimestamp" in cache["metadata"]

@@ -112,6 +112,11 @@ class World:
         if change.resource_type.plural == "pods" and change.item.get("spec", {}).get("nodeName"):
             self.bound_at.setdefault(metadata["uid"], self.now())
 
+    def cache(self, namespace: str, name: str) -> JsonObject | None:
+        """A cache of either kind: that of a cluster has no namespace."""
+        plural = "localmodelnamespacecaches" if namespace else "localmodelcaches"
+        return self.object(plural, name, namespace)
+
     def caches(self) -> Iterator[JsonObject]:
         yield from self.objects("localmodelcaches")
         yield from self.objects("localmodelnamespacecaches")
