@@ -14,6 +14,11 @@ from cachecore.resources.serving import EvictionPolicy
 
 # A use counts half after this time: long enough for a daily rhythm, short enough to forget last week's model.
 HALF_LIFE_SECONDS = 24 * 3600.0
+# LRFU lets a use count by its age to the power of -0.5: how the need for anything falls after its last uses, from
+# minutes to years (Anderson and Schooler, Reflections of the Environment in Memory, 1991). A sum of exponentials, from
+# an hour to six weeks, comes close to it, and needs no list of all uses.
+LRFU_HALF_LIVES_SECONDS = tuple(3600.0 * 4**step for step in range(6))
+_LRFU_WEIGHTS = tuple(half_life**-0.5 for half_life in LRFU_HALF_LIVES_SECONDS)
 # What a load costs beyond its bytes (requests, checks, publishing), and how fast bytes come when nothing was measured.
 LOAD_OVERHEAD_SECONDS = 1.0
 LOAD_BYTES_PER_SECOND = 200e6
@@ -22,13 +27,14 @@ LOAD_BYTES_PER_SECOND = 200e6
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """One model's history on one node. Times are Unix seconds.
 
-    `frequency` is the decayed count of uses as of `last_used_seconds`; `inflation` is what the clock of GreedyDualSize
-    showed at the last use.
+    `frequency` is the decayed count of uses as of `last_used_seconds`, `frequencies` the same for each half-life of LRFU
+    (empty before the first use); `inflation` is what the clock of GreedyDualSize showed at the last use.
     """
 
     arrived_seconds: float = 0.0
     last_used_seconds: float = 0.0
     frequency: float = 0.0
+    frequencies: tuple[float, ...] = ()
     inflation: float = 0.0
 
     @property
@@ -54,6 +60,7 @@ def used(usage: Usage, now: float, *, inflation: float) -> Usage:
         usage,
         last_used_seconds=moment,
         frequency=_decayed(usage, moment) + 1.0,
+        frequencies=tuple(count + 1.0 for count in _all_decayed(usage, moment)),
         inflation=max(inflation, usage.inflation),
     )
 
@@ -69,6 +76,9 @@ def value(policy: EvictionPolicy, usage: Usage, *, size_bytes: int, now: float) 
             # An arrival is worth a little, so that a new model has its chance.
             hits = _decayed(usage, max(now, usage.recency_seconds)) + _decay(usage.arrived_seconds, now)
             return hits * load_seconds(size_bytes) / max(size_bytes, 1)
+        case EvictionPolicy.LRFU:
+            need = _need(usage, max(now, usage.recency_seconds))
+            return need * load_seconds(size_bytes) / max(size_bytes, 1)
 
 
 def inflated(inflation: float, victim: Usage, *, size_bytes: int) -> float:
@@ -85,5 +95,23 @@ def _decayed(usage: Usage, now: float) -> float:
     return usage.frequency * _decay(usage.last_used_seconds, now)
 
 
-def _decay(since: float, now: float) -> float:
-    return math.exp2(-max(now - since, 0.0) / HALF_LIFE_SECONDS)
+def _decay(since: float, now: float, half_life_seconds: float = HALF_LIFE_SECONDS) -> float:
+    return math.exp2(-max(now - since, 0.0) / half_life_seconds)
+
+
+def _all_decayed(usage: Usage, now: float) -> tuple[float, ...]:
+    # An agent that did not count so yet has left the time of the last use.
+    counts = usage.frequencies or (1.0 if usage.last_used_seconds else 0.0,) * len(LRFU_HALF_LIVES_SECONDS)
+    return tuple(
+        count * _decay(usage.last_used_seconds, now, half_life)
+        for count, half_life in zip(counts, LRFU_HALF_LIVES_SECONDS, strict=True)
+    )
+
+
+def _need(usage: Usage, now: float) -> float:
+    """How likely the model is needed next, on no particular scale; an arrival counts like a use."""
+    arrivals = (_decay(usage.arrived_seconds, now, half_life) for half_life in LRFU_HALF_LIVES_SECONDS)
+    return sum(
+        weight * (count + arrival)
+        for weight, count, arrival in zip(_LRFU_WEIGHTS, _all_decayed(usage, now), arrivals, strict=True)
+    )

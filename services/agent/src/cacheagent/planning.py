@@ -107,6 +107,7 @@ EVICTION_REASONS = {
     EvictionPolicy.LRU: "LeastRecentlyUsed",
     EvictionPolicy.GREEDY_DUAL_SIZE: "LeastValuable",
     EvictionPolicy.LFU: "LeastFrequentlyUsed",
+    EvictionPolicy.LRFU: "LeastNeeded",
 }
 
 

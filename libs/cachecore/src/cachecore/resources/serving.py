@@ -20,6 +20,7 @@ class EvictionPolicy(enum.StrEnum):
     LRU = "LRU"
     GREEDY_DUAL_SIZE = "GreedyDualSize"
     LFU = "LFU"
+    LRFU = "LRFU"
 
 
 class NodeStatusValue(enum.StrEnum):
