@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 DISTRIBUTIONS := libs/cachecore services/manager services/agent services/webhook simulator
 # The suites try every kind of store, so the agent is installed with all drivers; the simulator needs s3's alone.
 AGENT_EXTRAS := abfs,gs
+SIMULATOR_EXTRAS := parquet
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 # The first Python that is new enough; `make PYTHON=/a/python ...` chooses another.
@@ -42,7 +43,8 @@ $(STAMP): pyproject.toml constraints.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@echo "Installing into $(VENV): about a minute the first time."
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling editables
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation \
-		--group dev $(DISTRIBUTIONS:%=-e ./%) -e "./services/agent[$(AGENT_EXTRAS)]"
+		--group dev $(DISTRIBUTIONS:%=-e ./%) -e "./services/agent[$(AGENT_EXTRAS)]" \
+		-e "./simulator[$(SIMULATOR_EXTRAS)]"
 	@touch "$(STAMP)"
 
 test: install ## every check and every suite, as CI does: make test ARGS='-e unit'

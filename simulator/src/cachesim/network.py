@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -143,10 +143,13 @@ class Network:
             self._moved_bytes += group.settle(now)
         return self._moved_bytes
 
-    async def transfer(self, waiting: Runtime, size_bytes: int, *links: Link) -> None:
+    async def transfer(
+        self, waiting: Runtime, size_bytes: float, *links: Link, on_cut: Callable[[float], None] = lambda _: None
+    ) -> None:
         """Carry `size_bytes` over `links`; return when they have arrived. Raises `FlowBroken` when `fail` ends it.
 
-        `waiting` is the runtime of the host that waits: when it crashes, its flow ends with it.
+        `waiting` is the runtime of the host that waits: when it crashes or gives up, its flow ends with it, and `on_cut`
+        is told how many bytes have not come.
         """
         if size_bytes <= 0 or not links:
             return
@@ -166,6 +169,7 @@ class Network:
             if not flow.over:
                 self._moved_bytes += group.settle(self._runtime.monotonic())
                 self._end(group, flow)
+                on_cut(max(flow.until_bytes - group.served_bytes, 0.0))
         if flow.broken:
             rest_bytes = flow.until_bytes - group.served_bytes
             raise FlowBroken(f"no byte has come for too long: {rest_bytes:.0f} bytes are missing")

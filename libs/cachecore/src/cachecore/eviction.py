@@ -18,7 +18,7 @@ HALF_LIFE_SECONDS = 24 * 3600.0
 # minutes to years (Anderson and Schooler, Reflections of the Environment in Memory, 1991). A sum of exponentials, from
 # an hour to six weeks, comes close to it, and needs no list of all uses.
 LRFU_HALF_LIVES_SECONDS = tuple(3600.0 * 4**step for step in range(6))
-_LRFU_WEIGHTS = tuple(half_life**-0.5 for half_life in LRFU_HALF_LIVES_SECONDS)
+_LRFU_WEIGHTS = tuple(1.0 / math.sqrt(half_life) for half_life in LRFU_HALF_LIVES_SECONDS)
 # What a load costs beyond its bytes (requests, checks, publishing), and how fast bytes come when nothing was measured.
 LOAD_OVERHEAD_SECONDS = 1.0
 LOAD_BYTES_PER_SECOND = 200e6

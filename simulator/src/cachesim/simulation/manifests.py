@@ -44,7 +44,11 @@ def group_object(scenario: Scenario) -> JsonObject:
         "metadata": {"name": GROUP},
         "spec": {
             "storageLimit": group.storage_limit,
-            "eviction": {"highWatermark": group.high_watermark, "lowWatermark": group.low_watermark},
+            "eviction": {
+                "policy": group.policy,
+                "highWatermark": group.high_watermark,
+                "lowWatermark": group.low_watermark,
+            },
             "maxConcurrentDownloads": group.max_concurrent_downloads,
             "persistentVolumeSpec": {
                 "capacity": {"storage": group.storage_limit},

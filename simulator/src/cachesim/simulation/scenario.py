@@ -16,12 +16,18 @@ from cachesim.simulation.units import Duration, Name, Positive, Rate, Size
 
 
 class Nodes(Section, frozen=True, kw_only=True):
-    """The nodes, all alike. `loadRate` is how fast a container reads a local model into memory."""
+    """The nodes, all alike. `loadRate` is how fast a container reads a local model into memory.
+
+    `zones`: the nodes are dealt out to so many, node-1 to zone-1, node-2 to zone-2; a fault may strike one of them.
+    `gpus`: how many each node has; without it pods find room everywhere.
+    """
 
     count: Positive
     disk: Size
     network: Rate = "10Gbps"
     load_rate: Rate = "16Gbps"
+    zones: Positive = 1
+    gpus: Positive | None = None
 
 
 class ObjectStorage(Section, frozen=True, kw_only=True):
@@ -35,6 +41,7 @@ class NodeGroup(Section, frozen=True, kw_only=True):
     """The LocalModelNodeGroup over all nodes."""
 
     storage_limit: Size
+    policy: Literal["LRU", "GreedyDualSize", "LFU", "LRFU"] = "LRU"
     high_watermark: Annotated[int, msgspec.Meta(ge=1, le=100)] = 90
     low_watermark: Annotated[int, msgspec.Meta(ge=1, le=100)] = 80
     max_concurrent_downloads: Positive = 2
@@ -43,7 +50,8 @@ class NodeGroup(Section, frozen=True, kw_only=True):
 class Model(Section, frozen=True, kw_only=True):
     """One model, made of `files` files, and its cache. `copies` None: on every node.
 
-    `cached: false` leaves it to the storage initializer, unless a step of the story makes its cache.
+    `cached: false` leaves it to the storage initializer, unless a step of the story makes its cache. A pod of it takes
+    `gpus` GPUs of its node.
     """
 
     name: Name
@@ -53,15 +61,58 @@ class Model(Section, frozen=True, kw_only=True):
     pinned: bool = False
     copies: Positive | None = None
     cached: bool = True
+    gpus: Positive = 1
+
+
+class Bursts(Section, frozen=True, kw_only=True):
+    """Starts of a model come in bursts of `starts` on average, spread over `over`."""
+
+    starts: Annotated[float, msgspec.Meta(gt=1)]
+    over: Duration = "2h"
+
+
+class FlashCrowd(Section, frozen=True, kw_only=True):
+    """Beside all else, `starts` starts of one model within `over` of a moment."""
+
+    at: Duration
+    model: Name
+    starts: Positive
+    over: Duration = "30m"
+
+
+class Release(Section, frozen=True, kw_only=True):
+    """Within `over` of a moment each of `models` (none named: all) is replaced by a new version, which has a URI of its own."""
+
+    at: Duration
+    over: Duration = "1h"
+    models: tuple[Name, ...] = ()
 
 
 class Traffic(Section, frozen=True, kw_only=True):
-    """Pods that come and go: starts are a Poisson process, models are chosen by a Zipf law in the order of `models`."""
+    """Pods that come and go: starts are a Poisson process, models are chosen by a Zipf law in the order of `models`.
+
+    - `diurnal`: 0 for none; 1 for models that nobody wants at night. Each model has its own noon
+    - `drift`: after that time the popularity of half the models has changed hands
+    - `idle`: with it, `startsPerHour` are requests: one that finds an instance of its model finds it ready, and an
+      instance goes when none came for that time
+    """
 
     starts_per_hour: Annotated[float, msgspec.Meta(gt=0)]
     zipf: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     lifetime: Duration = "10m"
     begin: Duration = "0s"
+    diurnal: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    drift: Duration | None = None
+    bursts: Bursts | None = None
+    flash_crowds: tuple[FlashCrowd, ...] = ()
+    releases: tuple[Release, ...] = ()
+    idle: Duration | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is nothing but a Poisson process of pods."""
+        patterns = (self.diurnal, self.drift, self.bursts, self.flash_crowds, self.releases, self.idle)
+        return not any(patterns)
 
 
 class Step(Section, frozen=True, kw_only=True):
