@@ -116,7 +116,7 @@ class SimulatedCluster:
             self.server,
             self.source,
             limit_bytes=quantity_bytes(scenario.group.storage_limit),
-            high_watermark=scenario.group.high_watermark,
+            low_watermark=scenario.group.low_watermark,
         )
         self.checkers = Checkers(self.world)
         self._checks = checks

@@ -141,9 +141,9 @@ def test_an_evicted_model_displaces_nobody() -> None:
     assert decided.actions == ()
 
 
-def test_an_evicted_model_returns_into_free_room_below_the_high_watermark() -> None:
-    assert of(Fetch, decide(held("a", 50), model("b", 40, evicted=True))) == ["b"]
-    assert of(Fetch, decide(held("a", 51), model("b", 40, evicted=True))) == []
+def test_an_evicted_model_returns_into_free_room_below_the_low_watermark() -> None:
+    assert of(Fetch, decide(held("a", 40), model("b", 40, evicted=True))) == ["b"]
+    assert of(Fetch, decide(held("a", 41), model("b", 40, evicted=True))) == []
 
 
 def test_an_evicted_model_that_is_used_again_comes_back() -> None:

@@ -50,7 +50,7 @@ def test_l1_what_does_not_fit_may_be_missing(rest: RestBench) -> None:
     assert rest.problems() == []
 
 
-def test_l1_above_the_high_watermark_what_was_evicted_does_not_come(rest: RestBench) -> None:
+def test_l1_above_the_low_watermark_what_was_evicted_does_not_come(rest: RestBench) -> None:
     _want_rose(rest)
     rest.limit(220)
     assert rest.invariants(Past(evicted={("n1", OTHER_KEY): None})) == []

@@ -5,7 +5,7 @@ The keep-set is what the node should hold. It is filled in this order, as far as
 1. copies that are held and in use, or held and pinned: they are never evicted, whatever the limit says;
 2. models that are demanded (a pod waits for them) or pinned;
 3. the rest, by priority, then by the eviction policy's value;
-4. models that were evicted and that nobody has used since: only into room below the high watermark, or an empty disk.
+4. models that were evicted and that nobody has used since: only into room below the low watermark, or an empty disk.
 
 What is missing of the keep-set is fetched; what is held outside of it is evicted when space is needed. So a model that
 would still not fit evicts nothing, and an evicted one displaces nobody until it is used: at constant demand the plan is
@@ -163,10 +163,11 @@ def _keep_set(models: list[Model], capacity: Capacity) -> tuple[set[str], dict[s
             keep.add(model.key)
         else:
             obstacles[model.key] = _no_room(model, capacity, protected_bytes)
-    high_bytes = capacity.limit_bytes * capacity.high_watermark // 100
+    # What evictions free above it is for those who ask: filled on suspicion, it would be fetched and evicted in vain.
+    low_bytes = capacity.limit_bytes * capacity.low_watermark // 100
     for model in sorted((model for model in candidates if _comes_last(model)), key=_rank):
         # A model that is alone may take it all: then the watermark would only keep the disk empty.
-        room_bytes = high_bytes if taken_bytes else capacity.limit_bytes
+        room_bytes = low_bytes if taken_bytes else capacity.limit_bytes
         if taken_bytes + model.size_bytes <= room_bytes:
             taken_bytes += model.size_bytes
             keep.add(model.key)

@@ -40,7 +40,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class World:
-    """Everything that exists. `limit_bytes` is the node group's storage limit, `high_watermark` a percentage of it."""
+    """Everything that exists. `limit_bytes` is the node group's storage limit, `low_watermark` a percentage of it."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class World:
         source: SourceWorld,
         *,
         limit_bytes: int,
-        high_watermark: int,
+        low_watermark: int,
     ) -> None:
         self.now = now
         self.source = source
         self.limit_bytes = limit_bytes
         self._lowest_limit_bytes = limit_bytes
-        self.high_watermark = high_watermark
+        self.low_watermark = low_watermark
         self.disks: dict[str, DiskWorld] = {}
         self.mounts: dict[Mount, None] = {}
         self.bound_at: dict[str, float] = {}

@@ -38,7 +38,7 @@ class Bench:
         source = SourceWorld(link=Link("s3", 1e9), latency_seconds=0.01)
         source.add_model(URI, {"a": 100, "b": 50})
         source.add_model(OTHER_URI, {"c": 60})
-        self.world = World(self.runtime.now, self.server, source, limit_bytes=10**9, high_watermark=90)
+        self.world = World(self.runtime.now, self.server, source, limit_bytes=10**9, low_watermark=80)
         self.disk_world = DiskWorld(capacity_bytes=2 * 10**9)
         self.world.disks["n1"] = self.disk_world
         self.disk = SimulatedDisk(self.runtime, self.disk_world)
