@@ -148,8 +148,8 @@ class Network:
     ) -> None:
         """Carry `size_bytes` over `links`; return when they have arrived. Raises `FlowBroken` when `fail` ends it.
 
-        `waiting` is the runtime of the host that waits: when it crashes or gives up, its flow ends with it, and `on_cut`
-        is told how many bytes have not come.
+        `waiting` is the runtime of the host that waits: when it crashes or gives up, its flow ends with it, and
+        `on_cut` is told how many bytes have not come.
         """
         if size_bytes <= 0 or not links:
             return

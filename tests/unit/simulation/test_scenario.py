@@ -46,7 +46,7 @@ def test_a_scenario_is_read_with_its_defaults(path: pathlib.Path) -> None:
 def test_an_unknown_field_names_the_line_and_what_is_near(path: pathlib.Path) -> None:
     assert _mistake(path, "storageLimit", "storageLimt") == (
         ":5: unknown field 'storageLimt': did you mean 'storageLimit'? "
-        "allowed here: storageLimit, highWatermark, lowWatermark, maxConcurrentDownloads"
+        "allowed here: storageLimit, policy, highWatermark, lowWatermark, maxConcurrentDownloads"
     )
 
 

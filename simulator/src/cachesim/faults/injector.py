@@ -85,7 +85,6 @@ class Faultable(Protocol):
 
 Effect = Callable[[str], None]
 
-SLOW_STORAGE = 0.05
 SKEW_SECONDS = 3600.0
 
 
@@ -191,6 +190,8 @@ class Injector:
             self._cluster.harm_copy(target, fault.model, cut=fault.what == "copy-damaged")
         elif fault.what == "rolling-upgrade":
             self._cluster.upgrade_all(fault.lasting_seconds)
+        elif fault.what == "storage-slow":
+            self._cluster.slow_storage(fault.share)
         else:
             self._effects[fault.what][0](target)
 
@@ -251,7 +252,7 @@ class Injector:
                 lambda name: cluster.fill_disk(name, full=False),
             ),
             "bit-flip": (cluster.flip_bit, cluster.start_agent),
-            "storage-slow": (lambda _: cluster.slow_storage(SLOW_STORAGE), lambda _: cluster.slow_storage(1.0)),
+            "storage-slow": (_nothing, lambda _: cluster.slow_storage(1.0)),
             "storage-stalled": (
                 lambda _: cluster.stall_storage(stalled=True),
                 lambda _: cluster.stall_storage(stalled=False),

@@ -30,7 +30,11 @@ When = Annotated[
 
 
 class Fault(Section, frozen=True, kw_only=True):
-    """One thing that goes wrong. `disk` is for nodes that are lost or deleted, `model` for an object that changes."""
+    """One thing that goes wrong.
+
+    `disk` is for nodes that are lost or deleted, `model` for an object that changes, `share` for an object store that
+    is slow: what it has left of its bandwidth.
+    """
 
     when: When
     where: str = ""
@@ -38,6 +42,7 @@ class Fault(Section, frozen=True, kw_only=True):
     lasting: Duration | None = msgspec.field(default=None, name="for")
     disk: Literal["kept", "wiped", "swapped"] = "kept"
     model: str = ""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.05
 
     @property
     def kind(self) -> Kind:

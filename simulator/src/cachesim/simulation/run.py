@@ -18,6 +18,7 @@ from cachesim.simulation.converging import Convergence
 from cachesim.simulation.outcome import Outcome, digest_of, summarise_starts
 from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.units import duration_seconds
+from cachesim.simulation.zones import spread_over_zones
 
 Progress = Callable[[float, int], None]
 
@@ -81,7 +82,7 @@ def simulate(
     if observe is not None:
         observe(cluster)
     workload = cluster.workload()
-    faults = scenario.faults if options.faults is None else options.faults
+    faults = spread_over_zones(scenario.faults if options.faults is None else options.faults, scenario.nodes)
     try:
         cluster.injector.arm(faults)
         cluster.runtime.run(cluster.start())

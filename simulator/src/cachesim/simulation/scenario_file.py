@@ -15,6 +15,7 @@ from cachecore.quantity import quantity_bytes
 from cachesim.faults.plan import Fault, FaultPlan, problem_with
 from cachesim.simulation.scenario import Scenario, Step
 from cachesim.simulation.section import Section
+from cachesim.simulation.zones import zone_names
 from cachesim.sometimes.names import SITUATIONS
 
 T = TypeVar("T", Scenario, FaultPlan)
@@ -104,6 +105,7 @@ def _step_problem(step: Step, models: list[str], nodes: list[str]) -> tuple[str,
 
 def _faults_problem(scenario: Scenario, faults: tuple[Fault, ...]) -> tuple[str, str]:
     nodes = [*scenario.node_names(), *(step.node for step in scenario.story if step.do == "add-node")]
+    nodes += zone_names(scenario.nodes)
     models = [model.name for model in scenario.models]
     for index, fault in enumerate(faults):
         field, message = problem_with(fault, nodes, scenario.manager_names(), models)
