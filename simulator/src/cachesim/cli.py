@@ -8,10 +8,10 @@ import sys
 from importlib import metadata
 
 from cachecore.errors import LocalModelError
-from cachesim.commands import demo, simulate, up, verify
+from cachesim.commands import demo, explain, plan, simulate, up, verify
 
 # In the order of `localmodel --help`. Each has `add_parser(subparsers)`, which sets `run` as a default.
-COMMANDS = (up, demo, simulate, verify)
+COMMANDS = (up, demo, simulate, plan, explain, verify)
 # What a shell answers for a program that SIGPIPE ended.
 _EXIT_BROKEN_PIPE = 141
 

@@ -70,7 +70,7 @@ from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.story import Story
 from cachesim.simulation.units import duration_seconds, rate_bytes_per_second
 from cachesim.simulation.words import Words
-from cachesim.simulation.workload import NAMESPACE, Workload, model_uri
+from cachesim.simulation.workload import NAMESPACE, Workload, make_workload, model_uri
 from cachesim.simulation.world import World, published_key
 from cachesim.sometimes.situations import Situations
 from cachesim.source import FlowMover, SimulatedStores
@@ -272,7 +272,7 @@ class SimulatedCluster:
         traffic = self.scenario.traffic
         if traffic is None:
             return None
-        return Workload(self._traffic_runtime, self.admin_client(), self.world, traffic, self.scenario.models)
+        return make_workload(self._traffic_runtime, self.admin_client(), self.world, self.scenario, traffic, self.seed)
 
     def close(self) -> None:
         """End every coroutine that still waits, and leave no file behind."""

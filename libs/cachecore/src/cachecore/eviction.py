@@ -27,8 +27,8 @@ LOAD_BYTES_PER_SECOND = 200e6
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """One model's history on one node. Times are Unix seconds.
 
-    `frequency` is the decayed count of uses as of `last_used_seconds`, `frequencies` the same for each half-life of LRFU
-    (empty before the first use); `inflation` is what the clock of GreedyDualSize showed at the last use.
+    `frequency` is the decayed count of uses as of `last_used_seconds`, `frequencies` the same for each half-life of
+    LRFU (empty before the first use); `inflation` is what the clock of GreedyDualSize showed at the last use.
     """
 
     arrived_seconds: float = 0.0
@@ -95,23 +95,29 @@ def _decayed(usage: Usage, now: float) -> float:
     return usage.frequency * _decay(usage.last_used_seconds, now)
 
 
-def _decay(since: float, now: float, half_life_seconds: float = HALF_LIFE_SECONDS) -> float:
-    return math.exp2(-max(now - since, 0.0) / half_life_seconds)
+def _decay(since: float, now: float) -> float:
+    return math.exp2(-max(now - since, 0.0) / HALF_LIFE_SECONDS)
 
 
-def _all_decayed(usage: Usage, now: float) -> tuple[float, ...]:
-    # An agent that did not count so yet has left the time of the last use.
-    counts = usage.frequencies or (1.0 if usage.last_used_seconds else 0.0,) * len(LRFU_HALF_LIVES_SECONDS)
-    return tuple(
-        count * _decay(usage.last_used_seconds, now, half_life)
-        for count, half_life in zip(counts, LRFU_HALF_LIVES_SECONDS, strict=True)
-    )
+def _counts(usage: Usage) -> tuple[float, ...]:
+    """The decayed counts as of the last use. An agent that did not count so yet has left the time of that use alone."""
+    return usage.frequencies or (1.0 if usage.last_used_seconds else 0.0,) * len(LRFU_HALF_LIVES_SECONDS)
+
+
+def _all_decayed(usage: Usage, now: float) -> list[float]:
+    age = max(now - usage.last_used_seconds, 0.0)
+    return [
+        count * math.exp2(-age / half_life)
+        for count, half_life in zip(_counts(usage), LRFU_HALF_LIVES_SECONDS, strict=True)
+    ]
 
 
 def _need(usage: Usage, now: float) -> float:
     """How likely the model is needed next, on no particular scale; an arrival counts like a use."""
-    arrivals = (_decay(usage.arrived_seconds, now, half_life) for half_life in LRFU_HALF_LIVES_SECONDS)
-    return sum(
-        weight * (count + arrival)
-        for weight, count, arrival in zip(_LRFU_WEIGHTS, _all_decayed(usage, now), arrivals, strict=True)
-    )
+    age = max(now - usage.last_used_seconds, 0.0)
+    arrival_age = max(now - usage.arrived_seconds, 0.0)
+    need = 0.0
+    # A plan asks for each model of a node: no calls in here but one for each number.
+    for weight, half_life, count in zip(_LRFU_WEIGHTS, LRFU_HALF_LIVES_SECONDS, _counts(usage), strict=True):
+        need += weight * (count * math.exp2(-age / half_life) + math.exp2(-arrival_age / half_life))
+    return need

@@ -104,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
             refuse_others(arguments)
             return compare_and_tell(arguments.from_log, arguments.json)
         scenario = load_scenario(_scenario_path(arguments))
+        _refuse_planned(scenario)
         if not (arguments.seeds is None and arguments.index is None) or arguments.faults in ("random", "exhaustive"):
             from cachesim.commands.campaign import run_and_tell
 
@@ -112,6 +113,14 @@ def _run(arguments: argparse.Namespace) -> int:
     except InvalidInput as error:
         print(f"localmodel simulate: {error}", file=sys.stderr)
         return 2
+
+
+def _refuse_planned(scenario: Scenario) -> None:
+    """Raises `InvalidInput` for what a scenario says to plans alone."""
+    if scenario.nodes.gpus is not None:
+        raise InvalidInput("nodes.gpus is for localmodel plan; a simulation has room for every pod")
+    if scenario.traffic is not None and scenario.traffic.releases:
+        raise InvalidInput("traffic.releases is for localmodel plan; in a simulation, write steps of the story")
 
 
 def _scenario_path(arguments: argparse.Namespace) -> pathlib.Path:

@@ -97,13 +97,10 @@ class PlannedNode:
         # Off: nothing can be placed here. Without its agent, pods still use what is there.
         self.up = True
         self.agent_up = True
+        # Whether the end of a pod may change anything: a model waits for room or its turn, or a copy is to go.
+        self.is_unsettled = True
         self._transfers = transfers
         self._clock = clock
-
-    @property
-    def is_unsettled(self) -> bool:
-        """Whether the end of a pod may change anything: a model waits for room or its turn, or a copy is to go."""
-        return any(((copy.users or copy.staged) and not copy.held) or not copy.desired for copy in self.copies.values())
 
     def assign(self, kind: Kind) -> None:
         """The manager lists the model for this node."""
@@ -114,6 +111,7 @@ class PlannedNode:
         copy = self.copies.get(kind.number)
         if copy is not None:
             copy.desired = False
+            self.is_unsettled = True
             self._forget(copy)
 
     def use(self, kind: Kind) -> Copy:
@@ -143,6 +141,12 @@ class PlannedNode:
         copy.held = False
         self.held_bytes -= copy.kind.size_bytes
 
+    def victims(self) -> list[Kind]:
+        """What would be evicted, first to last, if more and more room were needed now."""
+        now = self._clock()
+        copies = [copy for copy in self.copies.values() if copy.held and not copy.users and not copy.kind.pinned]
+        return [copy.kind for copy in sorted(copies, key=lambda copy: (*self._rank(copy, now), copy.kind.key))]
+
     def consider(self) -> None:
         """Decide and carry out, until there is nothing left to decide."""
         while self.up and self.agent_up:
@@ -152,6 +156,9 @@ class PlannedNode:
             for action in seen.plan.actions:
                 self._carry_out(action, seen)
             if not evictions:
+                self.is_unsettled = any(
+                    (not copy.held and (copy.users or copy.staged)) or not copy.desired for copy in self.copies.values()
+                )
                 return
 
     def _carry_out(self, action: object, seen: Seen) -> None:
@@ -185,22 +192,37 @@ class PlannedNode:
         with all of them, as they are the last to get room.
         """
         capacity = self._capacity()
-        present = [self._model(copy, now) for copy in self.copies.values() if not _is_absent(copy)]
+        present: list[Model] = []
+        absent: list[Copy] = []
+        for copy in self.copies.values():
+            if copy.held or copy.users or copy.working or copy.staged or copy.kind.pinned:
+                present.append(self._model(copy, now))
+            else:
+                absent.append(copy)
         floor = min(((model.priority, model.value) for model in present), default=(0, -math.inf))
         last: list[Copy] = []
-        for copy in self.copies.values():
-            if _is_absent(copy):
-                if not copy.evicted and self._rank(copy, now) > floor:
-                    present.append(self._model(copy, now))
-                else:
-                    last.append(copy)
-        seen = self._plan(present, capacity, now)
+        for copy in absent:
+            if not copy.evicted and self._rank(copy, now) > floor:
+                present.append(self._model(copy, now))
+            else:
+                last.append(copy)
+        # Those that are left out count for how crowded the node is: one stands for them all.
+        others = [_together(last)] if last else []
+        seen = self._plan([*present, *others], capacity, now)
         kept = set(seen.plan.keep)
         taken_bytes = sum(model.size_bytes for model in present if model.key in kept)
-        fitting = [
-            self._model(copy, now) for copy in last if taken_bytes + copy.kind.size_bytes <= capacity.limit_bytes
-        ]
-        return self._plan([*present, *fitting], capacity, now) if fitting else seen
+        if not any(taken_bytes + copy.kind.size_bytes <= capacity.limit_bytes for copy in last):
+            return seen
+        crowded = sum(copy.kind.size_bytes for copy in self.copies.values() if copy.desired) > capacity.limit_bytes
+        low_bytes = capacity.limit_bytes * capacity.low_watermark // 100
+        room_bytes = low_bytes if crowded and taken_bytes else capacity.limit_bytes
+        # What does not fit alone does not fit beside others.
+        fitting = [copy for copy in last if taken_bytes + copy.kind.size_bytes <= room_bytes]
+        if not fitting:
+            return seen
+        rest = [copy for copy in last if copy not in fitting]
+        others = [_together(rest)] if rest else []
+        return self._plan([*present, *(self._model(copy, now) for copy in fitting), *others], capacity, now)
 
     def _plan(self, models: Sequence[Model], capacity: Capacity, now: float) -> Seen:
         decided = plan(models, capacity, slots=self.rules.slots, now=now, policy=self.rules.policy)
@@ -256,5 +278,13 @@ class PlannedNode:
             self.copies.pop(copy.kind.number, None)
 
 
-def _is_absent(copy: Copy) -> bool:
-    return not (copy.held or copy.staged or copy.users or copy.kind.pinned)
+def _together(copies: Sequence[Copy]) -> Model:
+    """A model as large as all of these, which have room nowhere."""
+    return Model(
+        key="",
+        name="",
+        size_bytes=sum(copy.kind.size_bytes for copy in copies if copy.desired),
+        resolved=True,
+        evicted=True,
+        view=True,
+    )

@@ -10,7 +10,7 @@ from cachesim.planning.journal import Journal
 from cachesim.runtime import SimpyRuntime, SimpyTask
 
 # What a download costs beside its bytes: the agent hears of it, verifies, publishes and reports.
-FETCH_OVERHEAD_SECONDS = 1.0
+FETCH_OVERHEAD_SECONDS = 0.7
 # So many round trips to the object store pass before the first byte of a model: the listing, the first part.
 ROUND_TRIPS = 2
 

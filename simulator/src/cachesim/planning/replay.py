@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import math
 from collections.abc import Callable, Iterable
 
 import simpy
@@ -29,7 +30,7 @@ from cachesim.simulation.scenario import Scenario
 from cachesim.simulation.units import duration_seconds, rate_bytes_per_second
 
 # From a pod's creation to its start on a node that has the model: admission, scheduling, volumes, containers.
-POD_START_SECONDS = 1.0
+POD_START_SECONDS = 0.6
 _PROGRESS_STEPS = 100
 
 Progress = Callable[[float], None]
@@ -221,6 +222,52 @@ class Replay:
         """Let these nodes decide, each once."""
         for node in dict.fromkeys(nodes):
             self.nodes[node].consider()
+
+    # What goes wrong.
+
+    def slow_storage(self, share: float) -> None:
+        """From now on the object store has this share of its bandwidth."""
+        self.network.set_rate(self.storage, rate_bytes_per_second(self.scenario.storage.bandwidth) * share)
+
+    def stop_agent(self, node: int) -> None:
+        """What it had begun stays on the disk; what is published is used all the same."""
+        self.nodes[node].agent_up = False
+        for copy in list(self.nodes[node].copies.values()):
+            self._interrupt(node, copy, keep=True)
+
+    def start_agent(self, node: int) -> None:
+        self.nodes[node].agent_up = True
+        self.consider([node])
+
+    def lose_node(self, node: int, *, wiped: bool, patience_seconds: float) -> None:
+        """The node goes, and its pods with it: they are made anew elsewhere, when nobody hopes for it any more."""
+        there = self.nodes[node]
+        there.up = False
+        self.placing.set_up(node, up=False)
+        for copy in list(there.copies.values()):
+            self._interrupt(node, copy, keep=not wiped)
+            if wiped and copy.held:
+                there.drop(copy)
+                self.lost(node, copy)
+        now = self.runtime.monotonic()
+        for pod in list(self._living[node]):
+            ready = self.journal.ready[pod.row]
+            rest = pod.lifetime if not ready <= now else ready + pod.lifetime - now
+            if not ready <= now:
+                self.journal.ready[pod.row] = math.nan
+            self._leave(pod)
+            self.at(now + patience_seconds, functools.partial(self._create, pod.kind, ANYWHERE, rest))
+
+    def return_node(self, node: int) -> None:
+        self.nodes[node].up = True
+        self.placing.set_up(node, up=True)
+        self.consider([node])
+        self._bind_pending()
+
+    def _interrupt(self, node: int, copy: Copy, *, keep: bool) -> None:
+        if copy.working:
+            copy.working = False
+            self.downloads.stop(node, copy, keep=keep)
 
     # Models.
 

@@ -81,7 +81,7 @@ class FlashCrowd(Section, frozen=True, kw_only=True):
 
 
 class Release(Section, frozen=True, kw_only=True):
-    """Within `over` of a moment each of `models` (none named: all) is replaced by a new version, with a URI of its own."""
+    """Within `over` of a moment each of `models` (none named: all) is replaced by a new version, with its own URI."""
 
     at: Duration
     over: Duration = "1h"

@@ -1,9 +1,12 @@
-"""Pods that come and go: starts are a Poisson process, models follow a Zipf law, each pod is deleted in its time."""
+"""Pods that come and go: starts are a Poisson process, models follow a Zipf law, each pod is deleted in its time.
+
+Traffic with patterns is drawn beforehand, as for a plan: then a pod's lifetime begins when it is Ready.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cachecore.errors import AlreadyExists, ApiError, NotFound
 from cachecore.names import (
@@ -14,13 +17,16 @@ from cachecore.names import (
     STORAGE_INITIALIZER_VOLUME,
     pod_keys,
 )
-from cachecore.ports import ClusterClient, Runtime, Task, WatchEventType
+from cachecore.ports import ClusterClient, Runtime, Signal, Task, WatchEventType
 from cachecore.resources.core import Container, Pod, PodSpec, Volume, VolumeMount
 from cachecore.resources.meta import ObjectMeta
 from cachecore.store.layout import published_path
-from cachesim.simulation.scenario import Model, Traffic
+from cachesim.simulation.scenario import Model, Scenario, Traffic
 from cachesim.simulation.units import duration_seconds
 from cachesim.simulation.world import World
+
+if TYPE_CHECKING:
+    from cachesim.planning.starts import Starts
 
 NAMESPACE = "serving"
 
@@ -66,17 +72,39 @@ def predictor_pod(name: str, model: Model, namespace: str = NAMESPACE, node: str
     )
 
 
+def make_workload(
+    runtime: Runtime, client: ClusterClient, world: World, scenario: Scenario, traffic: Traffic, seed: int
+) -> Workload:
+    """The workload of a scenario: traffic with patterns is drawn beforehand."""
+    starts = None
+    if not traffic.is_plain:
+        # Imported late: numpy brings threads, which a campaign that forks its workers should not have.
+        from cachesim.planning.traffic import draw_starts
+
+        starts = draw_starts(scenario, traffic, seed)
+    return Workload(runtime, client, world, traffic, scenario.models, starts)
+
+
 class Workload:
     """Starts and ends pods, and notes how long each took to be Ready and whether its model was already there."""
 
     def __init__(
-        self, runtime: Runtime, client: ClusterClient, world: World, traffic: Traffic, models: tuple[Model, ...]
+        self,
+        runtime: Runtime,
+        client: ClusterClient,
+        world: World,
+        traffic: Traffic,
+        models: tuple[Model, ...],
+        starts: Starts | None = None,
     ) -> None:
+        """`starts` are what is replayed; None lets them be drawn one by one, as the traffic says."""
         self._runtime = runtime
         self._client = client
         self._world = world
         self._traffic = traffic
         self._models = models
+        self._starts = starts
+        self._ready: dict[str, Signal] = {}
         self._weights = [1 / rank**traffic.zipf for rank in range(1, len(models) + 1)]
         self._created_at: dict[str, float] = {}
         self._hit: dict[str, bool] = {}
@@ -96,6 +124,9 @@ class Workload:
 
     async def run(self) -> None:
         """Start pods until cancelled."""
+        if self._starts is not None:
+            await self._replay(self._starts)
+            return
         await self._runtime.sleep(duration_seconds(self._traffic.begin))
         number = 0
         while True:
@@ -104,6 +135,18 @@ class Workload:
             model = self._runtime.random.choices(self._models, weights=self._weights)[0]
             name = f"{model.name}-{number}"
             self._living[name] = self._runtime.spawn(self._live(predictor_pod(name, model)), name=f"pod {name}")
+
+    async def _replay(self, starts: Starts) -> None:
+        begin = self._runtime.monotonic()
+        for number, (seconds, index, lifetime) in enumerate(
+            zip(starts.seconds, starts.models, starts.lifetime_seconds, strict=True), 1
+        ):
+            await self._runtime.sleep(begin + float(seconds) - self._runtime.monotonic())
+            model = self._models[int(index)]
+            pod = predictor_pod(f"{model.name}-{number}", model)
+            self._ready[pod.name] = self._runtime.signal()
+            task = self._runtime.spawn(self._live_once_ready(pod, float(lifetime)), name=f"pod {pod.name}")
+            self._living[pod.name] = task
 
     async def observe(self) -> None:
         """Watch the pods, and note when they are bound and Ready; until cancelled."""
@@ -120,6 +163,16 @@ class Workload:
         lifetime = self._runtime.random.expovariate(1 / duration_seconds(self._traffic.lifetime))
         self._created_at[pod.name] = self._runtime.monotonic()
         await self._insist(lambda: self._client.create(pod))
+        await self._end_after(pod, lifetime)
+
+    async def _live_once_ready(self, pod: Pod, lifetime: float) -> None:
+        self._created_at[pod.name] = self._runtime.monotonic()
+        await self._insist(lambda: self._client.create(pod))
+        await self._ready[pod.name].wait()
+        del self._ready[pod.name]
+        await self._end_after(pod, lifetime)
+
+    async def _end_after(self, pod: Pod, lifetime: float) -> None:
         await self._runtime.sleep(lifetime)
         await self._insist(lambda: self._client.delete(Pod, pod.name, namespace=NAMESPACE))
         self._living.pop(pod.name, None)
@@ -146,3 +199,5 @@ class Workload:
             del self._created_at[pod.name]
             self.start_seconds.append(self._runtime.monotonic() - created_at)
             self.hits += self._hit[pod.name]
+            if pod.name in self._ready:
+                self._ready[pod.name].set()
