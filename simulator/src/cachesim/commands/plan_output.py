@@ -16,8 +16,9 @@ from rich.table import Table
 from cachecore.errors import InvalidInput
 from cachecore.quantity import format_bytes
 from cachesim.planning.answering import Asked
-from cachesim.planning.outcome import Comparison, PlanOutcome, Point, summary
+from cachesim.planning.outcome import PlanOutcome, Point, summary
 from cachesim.planning.pictures import draw
+from cachesim.planning.report.words import compared
 from cachesim.planning.slo import Objective
 
 _BAR_WIDTH = 30
@@ -74,20 +75,6 @@ def tell(outcome: PlanOutcome, objectives: Sequence[Objective]) -> None:
     for note in outcome.notes:
         console.print(f"note: {note}", markup=False)
     console.print(f"\n{outcome.recommendation.why}", markup=False)
-
-
-def compared(comparison: Comparison) -> str:
-    """Two policies in a line."""
-    where = f"{summary(comparison.parameters)}: " if comparison.parameters else ""
-    if not comparison.apart:
-        return f"{where}{comparison.first} and {comparison.second} can't be told apart by the bytes that they fetch"
-    found = comparison.difference
-    low, high = sorted(abs(end) for end in (found.low or 0.0, found.high or 0.0))
-    more = "more" if found.value > 0 else "less"
-    return (
-        f"{where}{comparison.second} fetches {abs(found.value):.1%} {more} than {comparison.first} "
-        f"({low:.1%} to {high:.1%})"
-    )
 
 
 def _table(outcome: PlanOutcome) -> Table:

@@ -82,7 +82,8 @@ class Replay:
         self._on_evicted = on_evicted
         self._kinds: list[Kind] = []
         self._current: list[Kind] = []
-        self._pending: collections.deque[_Pod] = collections.deque()
+        # Those that wait for a node, by what they need of it: the GPUs, and which node if not any will do.
+        self._pending: dict[tuple[int, int], collections.deque[_Pod]] = {}
         self._living: list[dict[_Pod, None]] = [{} for _ in self.nodes]
         self._waiting: dict[tuple[int, int], list[_Pod]] = {}
 
@@ -147,19 +148,22 @@ class Replay:
 
     def _create(self, kind: Kind, only_node: int, lifetime: float) -> None:
         pod = _Pod(self.journal.start(self.runtime.monotonic(), kind), kind, only_node, lifetime)
-        if self._pending or not self._bind(pod):
-            self._pending.append(pod)
-            self._bind_pending()
+        wish = (kind.gpus, only_node)
+        if wish in self._pending or not self._bind(pod):
+            self._pending.setdefault(wish, collections.deque()).append(pod)
 
     def _bind_pending(self) -> None:
         """The pods that wait for a node, oldest first; one that finds none holds up nobody but its like."""
-        hopeless: set[tuple[int, int]] = set()
-        for _ in range(len(self._pending)):
-            pod = self._pending.popleft()
-            wish = (pod.kind.gpus, pod.only_node)
-            if wish in hopeless or not self._bind(pod):
-                hopeless.add(wish)
-                self._pending.append(pod)
+        hopeful = dict(self._pending)
+        while hopeful:
+            wish = min(hopeful, key=lambda wish: hopeful[wish][0].row)
+            waiting = hopeful[wish]
+            if not self._bind(waiting[0]):
+                del hopeful[wish]
+                continue
+            waiting.popleft()
+            if not waiting:
+                del hopeful[wish], self._pending[wish]
 
     def _bind(self, pod: _Pod) -> bool:
         if pod.only_node == ANYWHERE:
