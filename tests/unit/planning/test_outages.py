@@ -189,3 +189,32 @@ def test_whatever_fails_no_node_holds_more_than_its_limit(plan: Any, seed: int) 
     assert len(played.evictions.seconds) > 10
     for node in range(3):
         assert plan.most_held_bytes(played, node) <= 24_000_000_000
+
+
+def test_whoever_waited_for_a_lost_pod_goes_on_waiting(plan: Any) -> None:
+    played = plan.play(
+        plan.scenario("10G", nodes=2), plan.starts((1, 0, 0)), lost("node-deleted", when="5s", where="node-1")
+    )
+    assert len(played.starts) == 1
+    assert played.wait_seconds[0] < 25.0
+
+
+def test_a_wiped_disk_has_no_part_of_a_download_from_before(plan: Any) -> None:
+    first = lost(when="3s", lasting="10s")
+    wiped = lost(when="16s", lasting="20s", disk="wiped")
+    fetches = plan.play(plan.scenario("10G"), plan.starts((3000, 0)), first, wiped).fetches
+    assert fetches.moved_bytes[-1] == pytest.approx(10e9)
+
+
+def test_a_node_is_back_when_the_last_of_its_faults_is_over(plan: Any) -> None:
+    played = plan.play(
+        plan.scenario("1G"), plan.starts((170, 0)), lost(when="100s", lasting="100s"), lost(when="110s", lasting="20s")
+    )
+    assert played.starts.served_seconds[0] == pytest.approx(200.0)
+
+
+def test_a_store_is_as_slow_as_the_worst_of_its_faults(plan: Any) -> None:
+    down = Fault(when="3s", what="storage-down", lasting="100s")
+    throttled = Fault(when="10s", what="storage-throttled", lasting="10s")
+    fetches = plan.play(plan.scenario("10G"), plan.starts((3000, 0)), down, throttled).fetches
+    assert fetches.end_seconds[0] == pytest.approx(plan.fetch_seconds + 10.0 + 100.0, abs=CLOSE)

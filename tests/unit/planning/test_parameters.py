@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from cachecore.errors import InvalidInput
+from cachecore.quantity import quantity_bytes
 from cachesim.planning.parameters import PARAMETERS, apply, grid, known, parse_vary
 from cachesim.simulation.scenario import Model, NodeGroup, Nodes, Scenario, Traffic
 
@@ -66,7 +67,7 @@ def test_where_nothing_is_varied_there_is_one_point() -> None:
 
 def test_a_disk_keeps_the_share_of_its_limit() -> None:
     changed = apply(SCENARIO, {"disk": "50Gi"})
-    assert (changed.nodes.disk, changed.group.storage_limit) == ("50Gi", "40960Mi")
+    assert (changed.nodes.disk, changed.group.storage_limit) == ("50Gi", str(40 * 2**30))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_both_watermarks_may_be_lowered() -> None:
     assert (group.high_watermark, group.low_watermark) == (70, 60)
 
 
-@pytest.mark.parametrize("parameters", [{"highWatermark": "80"}, {"lowWatermark": "90"}, {"highWatermark": "101"}])
+@pytest.mark.parametrize("parameters", [{"highWatermark": "80"}, {"lowWatermark": "90"}])
 def test_watermarks_keep_their_order(parameters: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match="must be below highWatermark"):
         apply(SCENARIO, parameters)
@@ -122,14 +123,16 @@ def test_watermarks_keep_their_order(parameters: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "name, value, why",
     [
-        ("disk", "0", "a disk has a size above zero"),
+        ("disk", "0Gi", "a disk has a size above zero"),
+        ("disk", "1000m", "write a size with one of"),
         ("disk", "big", ""),
         ("policy", "FIFO", "use one of LRU, GreedyDualSize, LFU, LRFU"),
         ("nodes", "0", "write a whole number from 1 on"),
         ("nodes", "2.5", "write a whole number from 1 on"),
         ("gpus", "none", "write a whole number from 1 on"),
         ("maxConcurrentDownloads", "0", "write a whole number from 1 on"),
-        ("lowWatermark", "0", "write a whole number from 1 on"),
+        ("lowWatermark", "0", "write a whole number from 1 to 100"),
+        ("highWatermark", "101", "write a whole number from 1 to 100"),
         ("copies", "0", "write a whole number from 1 on"),
         ("pinned", "a+d", "no model 'd'"),
         ("traffic", "0x", "write how many times as much: 2x"),
@@ -159,3 +162,15 @@ def test_an_unknown_parameter_is_not_applied() -> None:
 def test_every_parameter_says_what_it_is(name: str) -> None:
     assert known(name).name == name
     assert known(name).words
+
+
+def test_both_watermarks_may_be_raised_at_once() -> None:
+    group = apply(SCENARIO, {"lowWatermark": "92", "highWatermark": "98"}).group
+    assert (group.low_watermark, group.high_watermark) == (92, 98)
+
+
+@pytest.mark.parametrize("disk", ["45Gi", "1Ti", "333Gi"])
+def test_a_disk_comes_back_to_its_limit_exactly(disk: str) -> None:
+    there = apply(SCENARIO, {"disk": disk})
+    back = apply(there, {"disk": SCENARIO.nodes.disk})
+    assert abs(quantity_bytes(back.group.storage_limit) - quantity_bytes(SCENARIO.group.storage_limit)) <= 1

@@ -240,3 +240,31 @@ def test_whoever_watches_is_told_how_far_it_is(plan: Any) -> None:
     make_replay(plan.scenario("1G"), plan.starts((100, 0))).run(shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+def test_a_pods_download_goes_first_and_the_other_goes_on_later(plan: Any) -> None:
+    played = plan.play(plan.scenario("20G", "30G", slots=1), plan.starts((10, 1)))
+    fetches = played.fetches
+    assert list(fetches.kinds) == [0, 1, 0]
+    assert fetches.end_seconds[0] == pytest.approx(10.0)
+    assert fetches.moved_bytes[[0, 2]].sum() == pytest.approx(20e9)
+    assert waits(played) == pytest.approx([plan.fetch_seconds + 30.0 + 30.0], abs=CLOSE)
+
+
+def test_what_is_given_up_for_a_pod_makes_room_at_once(plan: Any) -> None:
+    played = plan.play(plan.scenario("6G", "6G", limit="10G"), plan.starts((1, 1)))
+    assert played.starts.served_seconds[0] == pytest.approx(1.0 + plan.fetch_seconds + 6.0, abs=1.0)
+
+
+def test_a_pod_that_waits_for_an_old_version_gets_the_new_one(plan: Any) -> None:
+    starts = plan.starts((1, 0), replacements=[Replacement(seconds=5.0, model=0)])
+    played = plan.play(plan.scenario("10G"), starts)
+    assert list(played.starts.kinds) == [1]
+    assert played.starts.served_seconds[0] == pytest.approx(5.0 + plan.fetch_seconds + 10.0, abs=0.1)
+
+
+def test_a_pod_that_waits_for_a_gpu_takes_the_version_of_the_day(plan: Any) -> None:
+    starts = plan.starts((100, 0), (110, 0), lifetime=100.0, replacements=[Replacement(seconds=150.0, model=0)])
+    played = plan.play(plan.scenario("1G", gpus=1), starts)
+    assert list(played.starts.kinds) == [0, 1]
+    assert not np.isnan(played.starts.ready_seconds).any()

@@ -152,10 +152,11 @@ class PlannedNode:
         while self.up and self.agent_up:
             now = self._clock()
             seen = self._decide(now)
-            evictions = [action for action in seen.plan.actions if isinstance(action, Evict)]
+            # Each of these makes room, or a slot, for what comes next.
+            freed = any(isinstance(action, Evict | Abandon | Pause) for action in seen.plan.actions)
             for action in seen.plan.actions:
                 self._carry_out(action, seen)
-            if not evictions:
+            if not freed:
                 self.is_unsettled = any(
                     (not copy.held and (copy.users or copy.staged)) or not copy.desired for copy in self.copies.values()
                 )

@@ -60,6 +60,9 @@ class Downloads:
         download = self._running.pop((node, copy.kind.number), None)
         if download is not None and download.task is not None:
             download.kept = keep
+            if keep:
+                # How much has come is known once the task has ended, in a moment; that something has, counts at once.
+                copy.left_bytes = min(copy.left_bytes, copy.kind.size_bytes - 1.0)
             download.task.cancel()
 
     def stop_all(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 import pathlib
 import re
 from collections.abc import Sequence
@@ -119,10 +120,11 @@ def _models(
     notes = []
     for uri, sharing in by_uri.items():
         first = sharing[0]
-        name = first.name if first.name not in models else f"{first.namespace}-{first.name}"
-        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name):
-            # Names with dots are allowed to caches.
-            name = re.sub(r"[^a-z0-9-]", "-", name)
+        # Names with dots are allowed to caches.
+        plain = re.sub(r"[^a-z0-9-]", "-", first.name)
+        name = plain if plain not in models or not first.namespace else f"{first.namespace}-{plain}"
+        names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        name = next(one for one in names if one not in models)
         size_bytes = max(cache.status.resolved_size or quantity_bytes(cache.spec.model_size) for cache in sharing)
         models[name] = Model(
             name=name,

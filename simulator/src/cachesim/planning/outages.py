@@ -54,10 +54,10 @@ def _schedule(replay: Replay, fault: Fault, node: int | None) -> None:
             replay.at(moment + fault.lasting_seconds, functools.partial(replay.start_agent, number))
     elif fault.what == "storage-slow":
         replay.at(begin, functools.partial(replay.slow_storage, fault.share))
-        replay.at(end, functools.partial(replay.slow_storage, 1.0))
+        replay.at(end, functools.partial(replay.restore_storage, fault.share))
     elif fault.what in _STORAGE_SHARES:
         replay.at(begin, functools.partial(replay.slow_storage, _STORAGE_SHARES[fault.what]))
-        replay.at(end, functools.partial(replay.slow_storage, 1.0))
+        replay.at(end, functools.partial(replay.restore_storage, _STORAGE_SHARES[fault.what]))
     elif node is not None and fault.what in _AGENT_AWAY:
         replay.at(begin, functools.partial(replay.stop_agent, node))
         replay.at(end, functools.partial(replay.start_agent, node))

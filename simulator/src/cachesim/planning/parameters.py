@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -27,12 +28,13 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 def _disk(scenario: Scenario, value: str) -> Scenario:
     """The limit keeps its share of the disk."""
-    size_bytes = quantity_bytes(value)
-    if size_bytes <= 0:
+    if not re.fullmatch(r"\d+(\.\d+)?[KMGTP]i?", value):
+        raise InvalidInput("write a size with one of M, G, T, Mi, Gi, Ti: 512Gi")
+    before_bytes, limit_bytes = quantity_bytes(scenario.nodes.disk), quantity_bytes(scenario.group.storage_limit)
+    limit_bytes = quantity_bytes(value) * limit_bytes // before_bytes
+    if limit_bytes <= 0:
         raise InvalidInput("a disk has a size above zero")
-    share = quantity_bytes(scenario.group.storage_limit) / quantity_bytes(scenario.nodes.disk)
-    scenario = _with_nodes(scenario, disk=value)
-    return _with_group(scenario, storage_limit=f"{int(size_bytes * share / 2**20)}Mi")
+    return _with_group(_with_nodes(scenario, disk=value), storage_limit=str(limit_bytes))
 
 
 def _policy(scenario: Scenario, value: str) -> Scenario:
@@ -42,21 +44,11 @@ def _policy(scenario: Scenario, value: str) -> Scenario:
 
 
 def _watermark(field: str) -> Callable[[Scenario, str], Scenario]:
-    def apply(scenario: Scenario, value: str) -> Scenario:
-        percent = _whole(value, at_least=1)
-        changed = _with_group(scenario, **{field: percent})
-        if percent > 100 or changed.group.low_watermark >= changed.group.high_watermark:
-            raise InvalidInput(
-                f"lowWatermark ({changed.group.low_watermark}) must be below highWatermark "
-                f"({changed.group.high_watermark}), and neither above 100"
-            )
-        return changed
-
-    return apply
+    return lambda scenario, value: _with_group(scenario, **{field: _whole(value, at_most=100)})
 
 
 def _copies(scenario: Scenario, value: str) -> Scenario:
-    copies = None if value == _ALL else _whole(value, at_least=1)
+    copies = None if value == _ALL else _whole(value)
     return _with_models(scenario, lambda model: msgspec.structs.replace(model, copies=copies))
 
 
@@ -150,19 +142,20 @@ def grid(varied: Mapping[str, Sequence[str]]) -> list[Parameters]:
 
 def apply(scenario: Scenario, parameters: Parameters) -> Scenario:
     """The scenario with these parameters. Raises `InvalidInput` that names parameter and value."""
-    # A lower high watermark needs the lower low one first.
-    ordered = sorted(parameters.items(), key=lambda item: item[0] == "highWatermark")
-    for name, value in ordered:
+    for name, value in parameters.items():
         try:
             scenario = known(name).apply(scenario, value)
         except InvalidInput as error:
             raise InvalidInput(f"{name}={value}: {error}") from error
+    low, high = scenario.group.low_watermark, scenario.group.high_watermark
+    if low >= high:
+        raise InvalidInput(f"lowWatermark ({low}) must be below highWatermark ({high}): vary both, or choose others")
     return scenario
 
 
-def _whole(value: str, at_least: int = 1) -> int:
-    if not re.fullmatch(r"\d+", value) or int(value) < at_least:
-        raise InvalidInput(f"write a whole number from {at_least} on")
+def _whole(value: str, at_most: int = sys.maxsize) -> int:
+    if not re.fullmatch(r"\d+", value) or not 1 <= int(value) <= at_most:
+        raise InvalidInput("write a whole number from 1 " + (f"to {at_most}" if at_most < sys.maxsize else "on"))
     return int(value)
 
 

@@ -74,7 +74,7 @@ class Placing:
         before = self._assigned.get(kind.number)
         if kind.copies is None or before is None:
             return []
-        candidates = [self._candidate(node, kind, assigned=node.number in before) for node in self._nodes if node.up]
+        candidates = [self._candidate(node, kind, assigned=node.number in before) for node in self._nodes]
         wanted = {int(name): None for name in place_copies(kind.copies, kind.size_bytes, kind.key, candidates).nodes}
         for number in [number for number in before if number not in wanted]:
             self._nodes[number].unassign(kind)
@@ -95,6 +95,7 @@ class Placing:
             demanded=copy is not None and copy.users > 0,
             assigned=assigned,
             holds=copy is not None and copy.held,
+            refused="" if node.up else "not ready",
             free_bytes=node.rules.limit_bytes - promised_bytes,
         )
 

@@ -28,7 +28,7 @@ class StartRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchRows(msgspec.Struct, frozen=True, kw_only=True):
-    """Each transfer that moved bytes, whether it was whole or given up. `demanded`: a pod waited when it began."""
+    """Each transfer, whole or given up, perhaps before a byte came. `demanded`: a pod waited when it began."""
 
     begin_seconds: Floats
     end_seconds: Floats

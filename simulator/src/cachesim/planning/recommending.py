@@ -12,6 +12,8 @@ from cachesim.simulation.scenario import Scenario
 
 # Without prices and objectives: the least disk whose cold starts are no more than this above the best there are.
 _AS_GOOD = 1.1
+# So little more money is the price of a policy that everybody knows.
+_AS_CHEAP = 1.02
 
 
 def recommend(
@@ -30,6 +32,8 @@ def recommend(
         return _nearest(points, objectives)
     if objectives or any(point.cost for point in candidates):
         best = min(candidates, key=lambda point: _price(point, scenario_at))
+        most = _price(best, scenario_at)[0] * _AS_CHEAP
+        good = [point for point in candidates if _price(point, scenario_at)[0] <= most]
         first = "meets " + " and ".join(one.text for one in objectives) if objectives else "costs least"
     else:
         least = min(point.cold_start_seconds.p99 for point in candidates)
@@ -38,7 +42,7 @@ def recommend(
         disks = {_disk_bytes(point, scenario_at) for point in good}
         first = "has the least disk" if len(disks) > 1 else "fetches least"
         first += " of those whose p99 cold start is within 10 % of the best"
-    plain = _plainest(best, candidates, comparisons)
+    plain = _plainest(best, good, comparisons)
     return Recommendation(parameters=plain.parameters, why=_sentence(plain, best, first, points))
 
 

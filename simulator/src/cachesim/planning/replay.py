@@ -86,6 +86,10 @@ class Replay:
         self._pending: dict[tuple[int, int], collections.deque[_Pod]] = {}
         self._living: list[dict[_Pod, None]] = [{} for _ in self.nodes]
         self._waiting: dict[tuple[int, int], list[_Pod]] = {}
+        # What is wrong at this moment, as often as it is: faults may overlap.
+        self._shares: list[float] = []
+        self._nodes_away: collections.Counter[int] = collections.Counter()
+        self._agents_away: collections.Counter[int] = collections.Counter()
 
     def run(self, progress: Progress | None = None) -> Played:
         """Let it all happen. `progress` is told the share of the time that has passed."""
@@ -144,11 +148,11 @@ class Replay:
         if index + 1 < len(starts):
             self.at(float(starts.seconds[index + 1]), lambda: self._next_start(index + 1))
         kind = self._current[int(starts.models[index])]
-        self._create(kind, int(starts.nodes[index]), float(starts.lifetime_seconds[index]))
+        row = self.journal.start(self.runtime.monotonic(), kind)
+        self._create(_Pod(row, kind, int(starts.nodes[index]), float(starts.lifetime_seconds[index])))
 
-    def _create(self, kind: Kind, only_node: int, lifetime: float) -> None:
-        pod = _Pod(self.journal.start(self.runtime.monotonic(), kind), kind, only_node, lifetime)
-        wish = (kind.gpus, only_node)
+    def _create(self, pod: _Pod) -> None:
+        wish = (pod.kind.gpus, pod.only_node)
         if wish in self._pending or not self._bind(pod):
             self._pending.setdefault(wish, collections.deque()).append(pod)
 
@@ -166,6 +170,8 @@ class Replay:
                 del hopeful[wish], self._pending[wish]
 
     def _bind(self, pod: _Pod) -> bool:
+        # It may have waited for longer than its version lasted.
+        self._take_version(pod, self._current[pod.kind.model])
         if pod.only_node == ANYWHERE:
             node = self.placing.choose(pod.kind)
         else:
@@ -175,16 +181,20 @@ class Replay:
         pod.node = node
         pod.bound = self.runtime.monotonic()
         self.placing.bind(node, pod.kind)
-        pod.copy = copy = self.nodes[node].use(pod.kind)
         self._living[node][pod] = None
         self.journal.nodes[pod.row] = node
-        self.journal.hits[pod.row] = copy.held
+        self.journal.hits[pod.row] = self._join(pod, node)
+        return True
+
+    def _join(self, pod: _Pod, node: int) -> bool:
+        """The pod is on its node, and takes its copy or waits for it. Whether it was there."""
+        pod.copy = copy = self.nodes[node].use(pod.kind)
         if copy.held:
             self._serve(pod)
-        else:
-            self._waiting.setdefault((node, pod.kind.number), []).append(pod)
-            self.consider([node, *self.placing.place(pod.kind)])
-        return True
+            return True
+        self._waiting.setdefault((node, pod.kind.number), []).append(pod)
+        self.consider([node, *self.placing.place(pod.kind)])
+        return False
 
     def _serve(self, pod: _Pod) -> None:
         """The copy is there: the pod loads it, runs, and ends."""
@@ -230,43 +240,71 @@ class Replay:
     # What goes wrong.
 
     def slow_storage(self, share: float) -> None:
-        """From now on the object store has this share of its bandwidth."""
-        self.network.set_rate(self.storage, rate_bytes_per_second(self.scenario.storage.bandwidth) * share)
+        """From now on the object store has this share of its bandwidth, or less if it has less already."""
+        self._shares.append(share)
+        self._set_storage()
+
+    def restore_storage(self, share: float) -> None:
+        """What took all but this share is over."""
+        self._shares.remove(share)
+        self._set_storage()
+
+    def _set_storage(self) -> None:
+        whole = rate_bytes_per_second(self.scenario.storage.bandwidth)
+        self.network.set_rate(self.storage, whole * min(self._shares, default=1.0))
 
     def stop_agent(self, node: int) -> None:
         """What it had begun stays on the disk; what is published is used all the same."""
+        self._agents_away[node] += 1
         self.nodes[node].agent_up = False
         for copy in list(self.nodes[node].copies.values()):
             self._interrupt(node, copy, keep=True)
 
     def start_agent(self, node: int) -> None:
-        self.nodes[node].agent_up = True
-        self.consider([node])
+        self._agents_away[node] -= 1
+        if not self._agents_away[node]:
+            self.nodes[node].agent_up = True
+            self.consider([node])
 
     def lose_node(self, node: int, *, wiped: bool, patience_seconds: float) -> None:
         """The node goes, and its pods with it: they are made anew elsewhere, when nobody hopes for it any more."""
         there = self.nodes[node]
+        self._nodes_away[node] += 1
         there.up = False
         self.placing.set_up(node, up=False)
         for copy in list(there.copies.values()):
             self._interrupt(node, copy, keep=not wiped)
+            if wiped:
+                copy.left_bytes = float(copy.kind.size_bytes)
             if wiped and copy.held:
                 there.drop(copy)
                 self.lost(node, copy)
         now = self.runtime.monotonic()
         for pod in list(self._living[node]):
-            ready = self.journal.ready[pod.row]
-            rest = pod.lifetime if not ready <= now else ready + pod.lifetime - now
-            if not ready <= now:
-                self.journal.ready[pod.row] = math.nan
             self._leave(pod)
-            self.at(now + patience_seconds, functools.partial(self._create, pod.kind, ANYWHERE, rest))
+            ready = self.journal.ready[pod.row]
+            if not ready <= now:
+                self.journal.served[pod.row] = self.journal.ready[pod.row] = math.nan
+            rest = ready + pod.lifetime - now if ready <= now else None
+            self.at(now + patience_seconds, functools.partial(self._make_anew, pod, rest))
+
+    def _make_anew(self, lost: _Pod, rest: float | None) -> None:
+        """A pod takes the place of a lost one, which had so much of its lifetime left; None: it had never been Ready.
+
+        Whoever waited for that one goes on waiting.
+        """
+        if rest is None:
+            self._create(_Pod(lost.row, lost.kind, ANYWHERE, lost.lifetime))
+        else:
+            self._create(_Pod(self.journal.start(self.runtime.monotonic(), lost.kind), lost.kind, ANYWHERE, rest))
 
     def return_node(self, node: int) -> None:
-        self.nodes[node].up = True
-        self.placing.set_up(node, up=True)
-        self.consider([node])
-        self._bind_pending()
+        self._nodes_away[node] -= 1
+        if not self._nodes_away[node]:
+            self.nodes[node].up = True
+            self.placing.set_up(node, up=True)
+            self.consider([node])
+            self._bind_pending()
 
     def _interrupt(self, node: int, copy: Copy, *, keep: bool) -> None:
         if copy.working:
@@ -300,9 +338,20 @@ class Replay:
     def _replace(self, index: int) -> None:
         """A new version has another URI: another cache, while the old one is deleted."""
         old = self._current[index]
-        self._current[index] = self._introduce(index, old.version + 1)
+        new = self._current[index] = self._introduce(index, old.version + 1)
         self.placing.withdraw(old)
+        for node in range(len(self.nodes)):
+            # Who still waits for the old version is made anew for the new one.
+            for pod in self._waiting.pop((node, old.number), ()):
+                if not pod.over and pod.copy is not None:
+                    self.nodes[node].leave(pod.copy)
+                    self._take_version(pod, new)
+                    self._join(pod, node)
         self.consider(range(len(self.nodes)))
+
+    def _take_version(self, pod: _Pod, kind: Kind) -> None:
+        pod.kind = kind
+        self.journal.kinds[pod.row] = kind.number
 
 
 def rules_of(scenario: Scenario) -> Rules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 
@@ -67,6 +68,8 @@ def _objective(text: str) -> Objective:
         limit = METRICS[name].parse(value)
     except (InvalidInput, ValueError) as error:
         raise InvalidInput(f"--slo {text!r}: {value!r} is no value of {name}: {error}") from error
+    if not math.isfinite(limit):
+        raise InvalidInput(f"--slo {text!r}: {value!r} is no value of {name}: write a number")
     return Objective(text=text, metric=name, below=sign.startswith("<"), strict=len(sign) == 1, limit=limit)
 
 

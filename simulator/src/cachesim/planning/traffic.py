@@ -7,6 +7,7 @@ and Analysis, 11.2), and a change of one pattern leaves the lots of the others a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,22 +21,22 @@ DAY_SECONDS = 86400.0
 
 def draw_starts(scenario: Scenario, traffic: Traffic, seed: int) -> Starts:
     """The starts of one replication; the same for the same traffic, models, duration and seed."""
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(6)]
-    moments, choices, lives, noons, swaps, extras = streams
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)]
+    moments, choices, lives, noons, swaps, bursts, crowds, releases = streams
     duration = duration_seconds(scenario.duration)
     begin = duration_seconds(traffic.begin)
     seconds = _moments(moments, traffic, begin, duration)
     noon = noons.uniform(0.0, DAY_SECONDS, len(scenario.models))
     models = _choose(choices, swaps, seconds, traffic, noon)
     if traffic.bursts is not None:
-        seconds, models = _burst(extras, seconds, models, traffic, duration)
+        seconds, models = _burst(bursts, seconds, models, traffic, duration)
     for crowd in traffic.flash_crowds:
         index = [model.name for model in scenario.models].index(crowd.model)
-        more = duration_seconds(crowd.at) + extras.uniform(0.0, duration_seconds(crowd.over), crowd.starts)
+        more = duration_seconds(crowd.at) + crowds.uniform(0.0, duration_seconds(crowd.over), crowd.starts)
         more = more[more < duration]
         seconds, models = np.concatenate([seconds, more]), np.concatenate([models, np.full(len(more), index)])
     replacements = [
-        one for release in traffic.releases for one in _replacements(extras, release, scenario.models, duration)
+        one for release in traffic.releases for one in _replacements(releases, release, scenario.models, duration)
     ]
     if traffic.idle is not None:
         seconds, models, lifetimes = sessions(seconds, models, duration_seconds(traffic.idle))
@@ -96,12 +97,12 @@ def _rankings(chance: np.random.Generator, seconds: Floats, traffic: Traffic, co
     present = np.arange(count)
     if traffic.drift is None:
         return present[np.newaxis], np.zeros(len(seconds), dtype=np.int64)
-    # Each exchange moves two models; after the time of `drift` half of them have moved.
-    exchange_seconds = duration_seconds(traffic.drift) / max(count / 4.0, 1.0)
+    # Each exchange moves two models, some of them again; after the time of `drift` half of all have moved.
+    exchange_seconds = duration_seconds(traffic.drift) / max(count * math.log(2.0) / 2.0, 1.0)
     epochs = (seconds // exchange_seconds).astype(np.int64)
     rows = [present.copy()]
     for _ in range(int(epochs.max(initial=0))):
-        one, other = chance.integers(0, count, 2)
+        one, other = chance.choice(count, 2, replace=False) if count > 1 else (0, 0)
         present[[one, other]] = present[[other, one]]
         rows.append(present.copy())
     return np.stack(rows), epochs

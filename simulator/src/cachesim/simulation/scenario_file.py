@@ -13,7 +13,7 @@ import yaml
 from cachecore.errors import InvalidInput
 from cachecore.quantity import quantity_bytes
 from cachesim.faults.plan import Fault, FaultPlan, problem_with
-from cachesim.simulation.scenario import Scenario, Step
+from cachesim.simulation.scenario import Scenario, Step, Traffic
 from cachesim.simulation.section import Section
 from cachesim.simulation.zones import zone_names
 from cachesim.sometimes.names import SITUATIONS
@@ -79,6 +79,9 @@ def _scenario_problem(scenario: Scenario) -> tuple[str, str]:
         return "group.lowWatermark", f"must be below highWatermark ({scenario.group.high_watermark})"
     if quantity_bytes(scenario.group.storage_limit) > quantity_bytes(scenario.nodes.disk):
         return "group.storageLimit", f"is more than the nodes' disk of {scenario.nodes.disk}"
+    field, message = _traffic_problem(scenario.traffic, names)
+    if message:
+        return field, message
     nodes = [*scenario.node_names(), *(step.node for step in scenario.story if step.do == "add-node")]
     for index, step in enumerate(scenario.story):
         field, message = _step_problem(step, names, nodes)
@@ -89,6 +92,19 @@ def _scenario_problem(scenario: Scenario) -> tuple[str, str]:
             if name not in SITUATIONS:
                 near = difflib.get_close_matches(name, SITUATIONS, n=1)
                 return f"sometimes[{index}]", f"no situation {name!r}: did you mean {near[0] if near else 'another'!r}?"
+    return "", ""
+
+
+def _traffic_problem(traffic: Traffic | None, models: list[str]) -> tuple[str, str]:
+    if traffic is None:
+        return "", ""
+    named: list[tuple[str, tuple[str, ...]]] = []
+    named += [(f"traffic.flashCrowds[{index}].model", (one.model,)) for index, one in enumerate(traffic.flash_crowds)]
+    named += [(f"traffic.releases[{index}].models", one.models) for index, one in enumerate(traffic.releases)]
+    for field, wanted in named:
+        unknown = [name for name in wanted if name not in models]
+        if unknown:
+            return field, f"no model {unknown[0]!r}: use one of {', '.join(models)}"
     return "", ""
 
 
