@@ -36,14 +36,20 @@ def recommend(
         good = [point for point in candidates if _price(point, scenario_at)[0] <= most]
         first = "meets " + " and ".join(one.text for one in objectives) if objectives else "costs least"
     else:
-        least = min(point.cold_start_seconds.p99 for point in candidates)
-        good = [point for point in candidates if point.cold_start_seconds.p99 <= least * _AS_GOOD]
+        least = min(_at_worst(point) for point in candidates)
+        good = [point for point in candidates if _at_worst(point) <= least * _AS_GOOD]
         best = min(good, key=lambda point: _price(point, scenario_at))
         disks = {_disk_bytes(point, scenario_at) for point in good}
         first = "has the least disk" if len(disks) > 1 else "fetches least"
         first += " of those whose p99 cold start is within 10 % of the best"
     plain = _plainest(best, good, comparisons)
     return Recommendation(parameters=plain.parameters, why=_sentence(plain, best, first, points))
+
+
+def _at_worst(point: Point) -> float:
+    """The upper end of what its p99 may be: a point that nobody knows well enough is no recommendation."""
+    cold = point.cold_start_seconds
+    return max(cold.p99, cold.ci95[1]) if cold.ci95 else cold.p99
 
 
 def _price(point: Point, scenario_at: Callable[[Parameters], Scenario]) -> tuple[float, float, float]:
