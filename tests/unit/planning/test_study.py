@@ -77,6 +77,7 @@ def test_find_agrees_with_the_grid() -> None:
     found = plan(find="disk", objectives=objectives)
     least = min(int(point.parameters["disk"][:-2]) for point in found.points if point.meets)
     assert found.recommendation.parameters == {"disk": f"{least}Gi"}
+    assert found.notes == (f"the least disk that meets every objective: disk={least}Gi",)
     grid = plan(f"disk={least - 2}Gi,{least - 1}Gi,{least}Gi,{least + 2}Gi", objectives=objectives)
     assert [point.meets for point in grid.points][-2:] == [True, True]
     assert not grid.points[0].meets

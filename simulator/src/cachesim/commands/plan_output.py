@@ -110,17 +110,23 @@ def _cells(point: Point, outcome: PlanOutcome) -> list[str]:
 
 
 def _plot(points: Sequence[Point]) -> list[str]:
-    """The p99 of each point as a bar, when there are several."""
+    """The p99 and the bytes of each point as bars, when there are several."""
     if len(points) < 2:
         return []
-    most = max(point.cold_start_seconds.p99 for point in points) or 1.0
+    seconds = [point.cold_start_seconds.p99 for point in points]
+    fetched = [point.bytes_fetched for point in points]
     names = [summary(point.parameters) for point in points]
+    lines = ["", "p99 cold start", *_bars(names, seconds, [f"{value:.1f} s" for value in seconds])]
+    return [*lines, "", "fetched", *_bars(names, fetched, [format_bytes(int(value)) for value in fetched]), ""]
+
+
+def _bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str]) -> list[str]:
+    most = max(values) or 1.0
     width = max(map(len, names))
-    lines = ["", "p99 cold start"]
-    for name, point in zip(names, points, strict=True):
-        seconds = point.cold_start_seconds.p99
-        lines.append(f"  {name:<{width}}  {'█' * max(1, round(seconds / most * _BAR_WIDTH))} {seconds:.1f} s")
-    return [*lines, ""]
+    return [
+        f"  {name:<{width}}  {'█' * max(1, round(value / most * _BAR_WIDTH))} {text}"
+        for name, value, text in zip(names, values, shown, strict=True)
+    ]
 
 
 def _numbers(point: Point) -> dict[str, object]:

@@ -9,7 +9,7 @@ import msgspec
 from cachesim.planning.bound import REQUESTS_MAX
 from cachesim.planning.downloads import FETCH_OVERHEAD_SECONDS
 from cachesim.planning.finding import find_least, search_range
-from cachesim.planning.outcome import PlanOutcome, Point
+from cachesim.planning.outcome import PlanOutcome, Point, summary
 from cachesim.planning.parameters import Parameters, grid
 from cachesim.planning.question import Question, Told
 from cachesim.planning.recommending import recommend
@@ -60,8 +60,11 @@ def answer(asked: Asked, *, jobs: int, told: Told = lambda done, whole: None) ->
     asked.check()
     study = Study(question, jobs=jobs, told=told)
     points: Sequence[Point]
+    notes: list[str] = []
     if asked.find:
-        points = [point for rest in asked.grid() for point in find_least(study, asked.find, rest)]
+        searches = [find_least(study, asked.find, rest) for rest in asked.grid()]
+        points = [point for found in searches for point in found]
+        notes = [_least(found, asked.find) for found in searches]
     else:
         points = study.points(asked.grid())
     comparisons = study.compare([point.parameters for point in points])
@@ -77,7 +80,16 @@ def answer(asked: Asked, *, jobs: int, told: Told = lambda done, whole: None) ->
         prices=question.prices,
         comparisons=tuple(comparisons),
         assumptions=_assumptions(question),
+        notes=tuple(notes),
     )
+
+
+def _least(found: Sequence[Point], name: str) -> str:
+    """What a search came to; the recommendation may be another point, which costs less."""
+    meeting = [point for point in found if point.meets]
+    if not meeting:
+        return f"no {name} that was tried meets every objective"
+    return f"the least {name} that meets every objective: {summary(meeting[0].parameters)}"
 
 
 def _assumptions(question: Question) -> tuple[str, ...]:
