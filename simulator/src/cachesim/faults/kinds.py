@@ -122,7 +122,9 @@ KINDS: dict[What, Kind] = {
     "copy-damaged": Kind(Scope.NODE, "somebody cuts a file of a published copy off that no pod has mounted"),
     "storage-down": Kind(Scope.CLUSTER, "the object store answers 503", 45.0),
     "storage-throttled": Kind(Scope.CLUSTER, "the object store answers SlowDown to every second request", 45.0),
-    "storage-slow": Kind(Scope.CLUSTER, "the object store has a twentieth of its bandwidth", 60.0),
+    "storage-slow": Kind(
+        Scope.CLUSTER, "the object store has a twentieth of its bandwidth, or the `share` that the fault says", 60.0
+    ),
     "storage-stalled": Kind(Scope.CLUSTER, "requests that are under way get no more bytes, until they time out", 30.0),
     "storage-truncated": Kind(Scope.CLUSTER, "every second part ends early", 30.0),
     "storage-corrupt": Kind(Scope.CLUSTER, "every second part arrives with other bytes than were sent", 30.0),
