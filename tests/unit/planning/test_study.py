@@ -88,6 +88,11 @@ def test_find_for_each_value_of_what_is_varied_beside_it() -> None:
     assert {point.parameters["policy"] for point in found.points if point.meets} == {"LRU", "LRFU"}
 
 
+def test_searches_of_two_policies_are_compared_where_they_met() -> None:
+    searched = plan("policy=LRU,LRFU", find="disk", objectives=parse_slo(["hit_ratio>=80%"]), replications_max=4)
+    assert {comparison.second for comparison in searched.comparisons} == {"LRFU"}
+
+
 def test_an_impossible_objective_names_the_nearest_and_its_price() -> None:
     outcome = plan(find="disk", objectives=parse_slo(["cold_start_p99<100ms"]), prices=parse_prices("disk=0.1"))
     assert not any(point.meets for point in outcome.points)

@@ -57,6 +57,9 @@ class Study:
 
     def _compare(self, first: Parameters, second: Parameters, rest: Parameters) -> Comparison | None:
         one, other = self._measured[_identity(first)], self._measured[_identity(second)]
+        # A search replicates each point for itself.
+        count = min(len(one), len(other))
+        one, other = one[:count], other[:count]
         difference = paired(_byte_samples(one), _byte_samples(other))
         if difference is None or difference.low is None or difference.high is None:
             return None
