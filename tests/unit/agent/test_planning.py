@@ -153,6 +153,13 @@ def test_where_not_all_fits_the_room_above_the_low_watermark_is_for_those_who_as
     assert of(Fetch, decide(crowd[0], model("b", 30, value=2.0, in_use=True), crowd[2])) == ["b"]
 
 
+def test_a_later_pod_does_not_throw_away_what_an_earlier_one_waits_for() -> None:
+    first = model("a", 60, value=1.0, in_use=True, work=Work.TRANSFERRING)
+    decided = decide(first, model("b", 60, value=2.0, in_use=True), slots=2)
+    assert of(Abandon, decided) == []
+    assert of(Fetch, decided) == []
+
+
 def test_an_evicted_model_that_is_used_again_comes_back() -> None:
     decided = decide(held("a", 60, value=1.0), model("b", 60, evicted=True, in_use=True))
     assert of(Evict, decided) == ["a"]

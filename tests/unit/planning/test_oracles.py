@@ -1,15 +1,19 @@
-"""Replays against caches that others have written: LRU miss for miss, and Belady's MIN below every policy."""
+"""Replays against others' caches, use for use, and against textbook queues, download for download."""
 
 from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
 
 import libcachesim
 import numpy as np
 import pytest
 
 from cachesim.planning.bound import bound
+from cachesim.planning.downloads import FETCH_OVERHEAD_SECONDS, ROUND_TRIPS
 from cachesim.planning.played import Played
 from cachesim.planning.replay import Replay
-from cachesim.planning.starts import Integers, make_starts
+from cachesim.planning.starts import Floats, Integers, make_starts
 from cachesim.simulation.scenario import Model, NodeGroup, Nodes, ObjectStorage, Scenario
 
 POLICIES = ("LRU", "GreedyDualSize", "LFU", "LRFU")
@@ -17,6 +21,9 @@ MODELS = 24
 NEVER = 2**62
 # Longer than a download, a pod's start and its life together: nothing is in use when the next pod comes.
 APART_SECONDS = 60.0
+OVERHEAD_SECONDS = FETCH_OVERHEAD_SECONDS + ROUND_TRIPS * 0.05
+# An event is a nanosecond late at most, and a busy period has many.
+CLOSE_SECONDS = 1e-5
 
 
 def trace(seed: int, length: int = 900) -> Integers:
@@ -26,23 +33,37 @@ def trace(seed: int, length: int = 900) -> Integers:
 
 def play(models: Integers, *, room: int, policy: str = "LRU", nodes: Integers | None = None, low: int = 99) -> Played:
     """Models of 1 GB, and room for so many of them on each node. All are assigned everywhere."""
+    group = NodeGroup(
+        storage_limit=f"{room}G",
+        policy=policy,  # type: ignore[arg-type]  # one of the literals
+        high_watermark=100,
+        low_watermark=low,
+    )
+    # The first downloads, of what nobody has asked for yet, are over before the first pod comes.
+    seconds = 3600.0 + APART_SECONDS * np.arange(len(models), dtype=np.float64)
+    return replayed([1] * MODELS, group, seconds, models, nodes=nodes, network="1000Gbps")
+
+
+def replayed(
+    sizes: Sequence[int],
+    group: NodeGroup,
+    seconds: Floats,
+    models: Integers,
+    *,
+    nodes: Integers | None = None,
+    network: str = "8Gbps",
+) -> Played:
+    """Models of so many GB each, for pods that end as soon as they are Ready. A GB takes a second over 8 Gbps."""
     count = 1 if nodes is None else int(nodes.max()) + 1
     scenario = Scenario(
         name="oracle",
         description="",
         duration="30d",
-        nodes=Nodes(count=count, disk=f"{room}G", network="1000Gbps", load_rate="1000Tbps"),
-        group=NodeGroup(
-            storage_limit=f"{room}G",
-            policy=policy,  # type: ignore[arg-type]  # one of the literals
-            high_watermark=100,
-            low_watermark=low,
-        ),
-        models=tuple(Model(name=f"m{number}", size="1G") for number in range(MODELS)),
-        storage=ObjectStorage(bandwidth="100Tbps"),
+        nodes=Nodes(count=count, disk=group.storage_limit, network=network, load_rate="1000Tbps"),
+        group=group,
+        models=tuple(Model(name=f"m{number}", size=f"{size}G") for number, size in enumerate(sizes)),
+        storage=ObjectStorage(bandwidth="100Tbps", latency="50ms"),
     )
-    # The first downloads, of what nobody has asked for yet, are over before the first pod comes.
-    seconds = 3600.0 + APART_SECONDS * np.arange(len(models))
     end = float(seconds[-1]) + 3600.0
     return Replay(scenario, make_starts(seconds, models, 1e-3, duration_seconds=end, nodes=nodes)).run()
 
@@ -97,3 +118,49 @@ def test_no_policy_does_with_fewer_downloads_than_beladys_min(policy: str) -> No
     least = len(models) - sum(hits_of(libcachesim.Belady(room, hashpower=10), models))
     assert bound(played).misses == pytest.approx(least)
     assert least < len(played.fetches.begin_seconds)
+
+
+def always_missed(sizes: Sequence[int], load: float, *, slots: int, overhead: float) -> Played:
+    """One model after the other, and then again: LRU has dropped each of them before its next turn."""
+    count = 1500
+    chance = np.random.default_rng(13)
+    seconds = 3600.0 + np.cumsum(chance.exponential((float(np.mean(sizes)) + overhead) / load, count))
+    room = NodeGroup(storage_limit="90G", high_watermark=100, low_watermark=1, max_concurrent_downloads=slots)
+    played = replayed(sizes, room, seconds, np.arange(count) % len(sizes))
+    assert played.fetches.demanded.sum() == count
+    return played
+
+
+def processor_sharing(arrivals: Floats, works: Floats) -> list[float]:
+    """When each job of a server that divides itself evenly leaves: the one that began with the least left goes next."""
+    leaves = [0.0] * len(arrivals)
+    present: list[tuple[float, int]] = []
+    now = served = 0.0
+    for index, arrival in enumerate([*arrivals, np.inf]):
+        while present and now + (present[0][0] - served) * len(present) <= arrival:
+            now += (present[0][0] - served) * len(present)
+            served, job = heapq.heappop(present)
+            leaves[job] = now
+        served += (arrival - now) / len(present) if present else 0.0
+        now = arrival
+        if index < len(works):
+            heapq.heappush(present, (served + works[index], index))
+    return leaves
+
+
+def test_each_download_ends_when_processor_sharing_has_it_end() -> None:
+    sizes = [int(size) for size in np.random.default_rng(1).choice((1, 2, 4), 60)]
+    played = always_missed(sizes, 0.7, slots=1000, overhead=0.0)
+    order = np.argsort(played.fetches.begin_seconds, kind="stable")
+    begins = played.fetches.begin_seconds[order] + OVERHEAD_SECONDS
+    leaves = processor_sharing(begins, played.kind_bytes[played.fetches.kinds[order]] / 1e9)
+    assert list(played.fetches.end_seconds[order]) == pytest.approx(leaves, abs=CLOSE_SECONDS)
+
+
+def test_with_one_slot_the_next_download_ends_one_service_after_the_one_before() -> None:
+    played = always_missed([8] * 60, 0.7, slots=1, overhead=OVERHEAD_SECONDS)
+    ends: list[float] = []
+    # Lindley's recursion; who of those that wait goes first makes no difference to when somebody's download ends.
+    for created in played.starts.created_seconds:
+        ends.append(max(created, ends[-1] if ends else 0.0) + OVERHEAD_SECONDS + 8.0)
+    assert sorted(played.starts.served_seconds) == pytest.approx(ends, abs=CLOSE_SECONDS)

@@ -268,3 +268,16 @@ def test_a_pod_that_waits_for_a_gpu_takes_the_version_of_the_day(plan: Any) -> N
     played = plan.play(plan.scenario("1G", gpus=1), starts)
     assert list(played.starts.kinds) == [0, 1]
     assert not np.isnan(played.starts.ready_seconds).any()
+
+
+def test_a_release_while_its_model_is_on_the_way_and_no_slot_is_free(plan: Any) -> None:
+    starts = plan.starts((1, 0), replacements=[Replacement(seconds=5.0, model=0)])
+    played = plan.play(plan.scenario("20G", slots=1), starts)
+    assert played.starts.served_seconds[0] == pytest.approx(5.0 + plan.fetch_seconds + 20.0, abs=0.1)
+
+
+def test_pods_that_do_not_fit_together_are_served_one_after_the_other(plan: Any) -> None:
+    starts = plan.starts(*((10.0 * number, number - 1) for number in range(1, 6)), lifetime=1.0)
+    played = plan.play(plan.scenario(*["15G"] * 5, limit="20G", slots=4), starts)
+    assert list(played.fetches.moved_bytes[played.fetches.demanded]) == pytest.approx([15e9] * 5)
+    assert played.starts.served_seconds[0] == played.starts.served_seconds.min()

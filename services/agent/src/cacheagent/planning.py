@@ -192,11 +192,16 @@ def _holds_its_place(model: Model) -> bool:
     return not model.failed or model.listed or model.held or model.reserved_bytes > 0
 
 
-def _rank(model: Model) -> tuple[bool, int, float, bool, bool, str]:
-    """Smaller comes first. Between equals, what is here stays, what is on its way goes on: no swap in vain."""
+def _rank(model: Model) -> tuple[bool, int, bool, float, bool, bool, str]:
+    """Smaller comes first. Between equals, what is here stays, what is on its way goes on: no swap in vain.
+
+    What a pod waits for and is on its way comes before what a later pod waits for: else each pod that comes would throw
+    away what was fetched for the one before, and the first would be served last.
+    """
     return (
         not model.protected,
         -model.priority,
+        model.protected and not model.held and model.reserved_bytes == 0,
         -model.value,
         not model.held,
         model.reserved_bytes == 0,

@@ -170,7 +170,7 @@ class PlannedNode:
                 copy = self._by_key(action.key)
                 copy.working = True
                 self._transfers.begin(self.number, copy, demanded=copy.users > 0)
-            case Abandon() | Pause():
+            case Abandon() | Pause() if self._has(action.key):
                 copy = self._by_key(action.key)
                 self._transfers.stop(self.number, copy, keep=isinstance(action, Pause))
                 copy.working = False
@@ -269,6 +269,10 @@ class PlannedNode:
             usage = eviction.arrived(self._clock(), inflation=self.inflation)
             copy = self.copies[kind.number] = Copy(kind, usage)
         return copy
+
+    def _has(self, key: str) -> bool:
+        """What was given up in the same plan may be forgotten by now."""
+        return any(copy.kind.key == key for copy in self.copies.values())
 
     def _by_key(self, key: str) -> Copy:
         return next(copy for copy in self.copies.values() if copy.kind.key == key)

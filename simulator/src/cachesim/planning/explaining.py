@@ -180,9 +180,10 @@ def _explanation(node: str, copy: Copy, evict: Evict, seen: Seen, regret: Regret
     )
 
 
-def _order(model: Model) -> tuple[bool, int, float, bool, str]:
+def _order(model: Model) -> tuple[bool, int, bool, float, bool, str]:
     """As the agent's plan ranks them."""
-    return not model.protected, -model.priority, -model.value, not model.held, model.key
+    late = model.protected and not model.held and model.reserved_bytes == 0
+    return not model.protected, -model.priority, late, -model.value, not model.held, model.key
 
 
 def _fate(model: Model, *, kept: bool, going: bool) -> str:
