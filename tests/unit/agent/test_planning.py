@@ -146,13 +146,6 @@ def test_an_evicted_model_returns_into_free_room_below_the_low_watermark() -> No
     assert of(Fetch, decide(held("a", 41), model("b", 40, evicted=True))) == []
 
 
-def test_where_not_all_fits_the_room_above_the_low_watermark_is_for_those_who_ask() -> None:
-    crowd = [held("a", 60, value=3.0), model("b", 30, value=2.0), model("c", 20, value=1.0)]
-    assert of(Fetch, decide(*crowd)) == ["c"]
-    assert of(Fetch, decide(*crowd[:2])) == ["b"]
-    assert of(Fetch, decide(crowd[0], model("b", 30, value=2.0, in_use=True), crowd[2])) == ["b"]
-
-
 def test_a_later_pod_does_not_throw_away_what_an_earlier_one_waits_for() -> None:
     first = model("a", 60, value=1.0, in_use=True, work=Work.TRANSFERRING)
     decided = decide(first, model("b", 60, value=2.0, in_use=True), slots=2)

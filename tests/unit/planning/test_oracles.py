@@ -1,8 +1,7 @@
-"""Replays against others' caches, use for use, and against textbook queues, download for download."""
+"""Replays against others' caches, use for use."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 import libcachesim
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from cachesim.planning.bound import bound
-from cachesim.planning.downloads import FETCH_OVERHEAD_SECONDS, ROUND_TRIPS
 from cachesim.planning.played import Played
 from cachesim.planning.replay import Replay
 from cachesim.planning.starts import Floats, Integers, make_starts
@@ -21,9 +19,6 @@ MODELS = 24
 NEVER = 2**62
 # Longer than a download, a pod's start and its life together: nothing is in use when the next pod comes.
 APART_SECONDS = 60.0
-OVERHEAD_SECONDS = FETCH_OVERHEAD_SECONDS + ROUND_TRIPS * 0.05
-# An event is a nanosecond late at most, and a busy period has many.
-CLOSE_SECONDS = 1e-5
 
 
 def trace(seed: int, length: int = 900) -> Integers:
@@ -118,49 +113,3 @@ def test_no_policy_does_with_fewer_downloads_than_beladys_min(policy: str) -> No
     least = len(models) - sum(hits_of(libcachesim.Belady(room, hashpower=10), models))
     assert bound(played).misses == pytest.approx(least)
     assert least < len(played.fetches.begin_seconds)
-
-
-def always_missed(sizes: Sequence[int], load: float, *, slots: int, overhead: float) -> Played:
-    """One model after the other, and then again: LRU has dropped each of them before its next turn."""
-    count = 1500
-    chance = np.random.default_rng(13)
-    seconds = 3600.0 + np.cumsum(chance.exponential((float(np.mean(sizes)) + overhead) / load, count))
-    room = NodeGroup(storage_limit="90G", high_watermark=100, low_watermark=1, max_concurrent_downloads=slots)
-    played = replayed(sizes, room, seconds, np.arange(count) % len(sizes))
-    assert played.fetches.demanded.sum() == count
-    return played
-
-
-def processor_sharing(arrivals: Floats, works: Floats) -> list[float]:
-    """When each job of a server that divides itself evenly leaves: the one that began with the least left goes next."""
-    leaves = [0.0] * len(arrivals)
-    present: list[tuple[float, int]] = []
-    now = served = 0.0
-    for index, arrival in enumerate([*arrivals, np.inf]):
-        while present and now + (present[0][0] - served) * len(present) <= arrival:
-            now += (present[0][0] - served) * len(present)
-            served, job = heapq.heappop(present)
-            leaves[job] = now
-        served += (arrival - now) / len(present) if present else 0.0
-        now = arrival
-        if index < len(works):
-            heapq.heappush(present, (served + works[index], index))
-    return leaves
-
-
-def test_each_download_ends_when_processor_sharing_has_it_end() -> None:
-    sizes = [int(size) for size in np.random.default_rng(1).choice((1, 2, 4), 60)]
-    played = always_missed(sizes, 0.7, slots=1000, overhead=0.0)
-    order = np.argsort(played.fetches.begin_seconds, kind="stable")
-    begins = played.fetches.begin_seconds[order] + OVERHEAD_SECONDS
-    leaves = processor_sharing(begins, played.kind_bytes[played.fetches.kinds[order]] / 1e9)
-    assert list(played.fetches.end_seconds[order]) == pytest.approx(leaves, abs=CLOSE_SECONDS)
-
-
-def test_with_one_slot_the_next_download_ends_one_service_after_the_one_before() -> None:
-    played = always_missed([8] * 60, 0.7, slots=1, overhead=OVERHEAD_SECONDS)
-    ends: list[float] = []
-    # Lindley's recursion; who of those that wait goes first makes no difference to when somebody's download ends.
-    for created in played.starts.created_seconds:
-        ends.append(max(created, ends[-1] if ends else 0.0) + OVERHEAD_SECONDS + 8.0)
-    assert sorted(played.starts.served_seconds) == pytest.approx(ends, abs=CLOSE_SECONDS)

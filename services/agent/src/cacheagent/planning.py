@@ -7,8 +7,6 @@ The keep-set is what the node should hold. It is filled in this order, as far as
 3. the rest, by priority, then by the eviction policy's value;
 4. models that were evicted and that nobody has used since: only into room below the low watermark, or an empty disk.
 
-Where not all that is desired fits, the models of 3 that are not here yet get no more room than those of 4.
-
 What is missing of the keep-set is fetched; what is held outside of it is evicted when space is needed. So a model that
 would still not fit evicts nothing, and an evicted one displaces nobody until it is used: at constant demand the plan is
 empty after its first round.
@@ -127,8 +125,7 @@ def plan(
     `retry_at_seconds` and `start_at_seconds`.
     """
     known = sorted(models, key=lambda model: model.key)
-    crowded = sum(model.size_bytes for model in known if model.desired) > capacity.limit_bytes
-    keep, obstacles = _keep_set(known, capacity, crowded=crowded)
+    keep, obstacles = _keep_set(known, capacity)
     actions: list[Action] = []
     actions += _views(known)
     actions += _clean_ups(known, keep)
@@ -137,7 +134,7 @@ def plan(
     actions += _pauses(known, waits)
     actions += [action for action in starts if not isinstance(action, Fetch)]
     fetches = [action for action in starts if isinstance(action, Fetch)]
-    actions += _evictions(known, capacity, fetches, policy, crowded=crowded)
+    actions += _evictions(known, capacity, fetches, policy)
     actions += _affordable(known, capacity, fetches, waits)
     obstacles.update({key: obstacle for key, obstacle in waits.items() if key not in obstacles})
     wakes = [model.retry_at_seconds for model in known if model.failed and model.retry_at_seconds > now]
@@ -150,23 +147,19 @@ def plan(
     )
 
 
-def _keep_set(models: list[Model], capacity: Capacity, *, crowded: bool) -> tuple[set[str], dict[str, Obstacle]]:
-    """Which keys to hold, and why the other desired ones are not held.
-
-    `crowded`: not all that is desired fits. Then the room above the low watermark is for those who ask: filled on
-    suspicion, it would be fetched in vain, and evicted for the next one who asks.
-    """
+def _keep_set(models: list[Model], capacity: Capacity) -> tuple[set[str], dict[str, Obstacle]]:
+    """Which keys to hold, and why the other desired ones are not held."""
     keep = {model.key for model in models if model.held and model.protected}
     taken_bytes = sum(model.size_bytes for model in models if model.key in keep)
     # An orphan takes its room until it has gone, but it is never kept.
     candidates = [model for model in models if model.desired and model.key not in keep]
     protected_bytes = taken_bytes
     obstacles: dict[str, Obstacle] = {}
+    # What evictions free above it is for those who ask: filled on suspicion, it would be fetched and evicted in vain.
     low_bytes = capacity.limit_bytes * capacity.low_watermark // 100
     for model in sorted(candidates, key=lambda model: (_comes_last(model), _rank(model))):
-        suspected = _comes_last(model) or (crowded and _nobody_asks(model))
         # A model that is alone may take it all: then the watermark would only keep the disk empty.
-        room_bytes = low_bytes if suspected and taken_bytes else capacity.limit_bytes
+        room_bytes = low_bytes if _comes_last(model) and taken_bytes else capacity.limit_bytes
         if taken_bytes + model.size_bytes <= room_bytes:
             if _holds_its_place(model):
                 taken_bytes += model.size_bytes
@@ -177,14 +170,9 @@ def _keep_set(models: list[Model], capacity: Capacity, *, crowded: bool) -> tupl
     return keep, obstacles
 
 
-def _nobody_asks(model: Model) -> bool:
-    """Not here, not on its way, and no pod waits for it."""
-    return not (model.held or model.protected or model.reserved_bytes)
-
-
 def _comes_last(model: Model) -> bool:
     """Evicted before, and nobody has used it since."""
-    return model.evicted and _nobody_asks(model)
+    return model.evicted and not model.held and not model.protected and model.reserved_bytes == 0
 
 
 def _holds_its_place(model: Model) -> bool:
@@ -309,9 +297,7 @@ def start_rank(model: Model) -> tuple[bool, int, int, str]:
     return (not model.in_use, -model.priority, model.size_bytes, model.key)
 
 
-def _evictions(
-    models: list[Model], capacity: Capacity, fetches: list[Fetch], policy: EvictionPolicy, *, crowded: bool
-) -> list[Action]:
+def _evictions(models: list[Model], capacity: Capacity, fetches: list[Fetch], policy: EvictionPolicy) -> list[Action]:
     """Orphans go at once; the rest, least valuable first, when space is needed: from the high to the low watermark."""
     evictions: list[Action] = []
     taken_bytes = sum(model.size_bytes for model in models if model.held or model.damaged)
@@ -326,7 +312,7 @@ def _evictions(
         return evictions
     # Nothing goes for a model whose source has not been listed yet: it may not be there, or be too large.
     certain = [model for model in models if model.held or model.listed or model.reserved_bytes]
-    keep, _ = _keep_set(certain, capacity, crowded=crowded)
+    keep, _ = _keep_set(certain, capacity)
     rest = [model for model in certain if model.held and model.desired and model.key not in keep]
     why = _why([model.name for model in certain if model.key in keep and not model.held], capacity)
     for model in sorted(rest, key=_rank, reverse=True):

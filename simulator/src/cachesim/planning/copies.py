@@ -207,23 +207,17 @@ class PlannedNode:
                 present.append(self._model(copy, now))
             else:
                 last.append(copy)
-        # Those that are left out count for how crowded the node is: one stands for them all.
-        others = [_together(last)] if last else []
-        seen = self._plan([*present, *others], capacity, now)
+        seen = self._plan(present, capacity, now)
         kept = set(seen.plan.keep)
         taken_bytes = sum(model.size_bytes for model in present if model.key in kept)
-        if not any(taken_bytes + copy.kind.size_bytes <= capacity.limit_bytes for copy in last):
-            return seen
-        crowded = sum(copy.kind.size_bytes for copy in self.copies.values() if copy.desired) > capacity.limit_bytes
-        low_bytes = capacity.limit_bytes * capacity.low_watermark // 100
-        room_bytes = low_bytes if crowded and taken_bytes else capacity.limit_bytes
-        # What does not fit alone does not fit beside others.
-        fitting = [copy for copy in last if taken_bytes + copy.kind.size_bytes <= room_bytes]
-        if not fitting:
-            return seen
-        rest = [copy for copy in last if copy not in fitting]
-        others = [_together(rest)] if rest else []
-        return self._plan([*present, *(self._model(copy, now) for copy in fitting), *others], capacity, now)
+        # The same two limits as the agent's plan has; one that does not fit alone does not fit beside others.
+        low_bytes = capacity.limit_bytes * capacity.low_watermark // 100 if taken_bytes else capacity.limit_bytes
+        fitting = [
+            self._model(copy, now)
+            for copy in last
+            if taken_bytes + copy.kind.size_bytes <= (low_bytes if copy.evicted else capacity.limit_bytes)
+        ]
+        return self._plan([*present, *fitting], capacity, now) if fitting else seen
 
     def _plan(self, models: Sequence[Model], capacity: Capacity, now: float) -> Seen:
         decided = plan(models, capacity, slots=self.rules.slots, now=now, policy=self.rules.policy)
@@ -281,15 +275,3 @@ class PlannedNode:
         """The ledger remembers what is assigned, and nothing else."""
         if not (copy.desired or copy.users or copy.held or copy.staged):
             self.copies.pop(copy.kind.number, None)
-
-
-def _together(copies: Sequence[Copy]) -> Model:
-    """A model as large as all of these, which have room nowhere."""
-    return Model(
-        key="",
-        name="",
-        size_bytes=sum(copy.kind.size_bytes for copy in copies if copy.desired),
-        resolved=True,
-        evicted=True,
-        view=True,
-    )

@@ -150,8 +150,7 @@ def _choose(played: Played, regrets: Sequence[Regret | None], wanted: Wanted, na
 
 
 def _explanation(node: str, copy: Copy, evict: Evict, seen: Seen, regret: Regret | None) -> Explanation:
-    # One without a key stands for many that are not here.
-    ranked = sorted((model for model in seen.models if model.key), key=_order)
+    ranked = sorted(seen.models, key=_order)
     kept, going = set(seen.plan.keep), {one.key for one in seen.plan.actions if isinstance(one, Evict)}
     candidates = tuple(
         Candidate(

@@ -66,11 +66,9 @@ def _missing(scene: Scene, machine: Machine, past: Past) -> Iterator[Problem]:
     """What is listed and not there, although it fits by the agent's own rules.
 
     They are: what is in use or pinned goes before all; then by priority; what was evicted, and not used since, comes
-    only into room below the low watermark, and so does all that nobody asks for where not everything fits. Among equals
-    the one that was used last stays, which no check here needs.
+    only into room below the low watermark. Among equals the one that was used last stays, which no check here needs.
     """
     held = machine.published
-    crowded = sum(scene.world.size_bytes(key) for key in machine.entries) > machine.limit_bytes
     low_bytes = machine.limit_bytes * scene.world.low_watermark // 100
     protected_bytes = sum(size for key, size in held.items() if machine.protected(key))
     for key in machine.entries:
@@ -93,7 +91,7 @@ def _missing(scene: Scene, machine: Machine, past: Past) -> Iterator[Problem]:
                 for other, bytes_held in held.items()
                 if machine.protected(other) or machine.priority(other) >= priority
             )
-            if size + higher <= (low_bytes if crowded and higher else machine.limit_bytes):
+            if size + higher <= machine.limit_bytes:
                 yield Problem("L1", f"{name} would fit beside what ranks as high or higher, and is not there")
 
 
