@@ -131,6 +131,29 @@ def test_a_member_may_spawn_more_members() -> None:
     assert runtime.run(main()) == 5
 
 
+@pytest.mark.parametrize("who", ["joiner", "group"])
+def test_what_a_member_spawns_on_its_way_out_is_cancelled_too(who: str) -> None:
+    """An informer's last event may start a worker after the group has been cancelled: `join` would wait for ever."""
+    runtime = VirtualRuntime()
+    group = TaskGroup(runtime)
+
+    async def informer() -> None:
+        try:
+            await runtime.sleep(100)
+        finally:
+            group.spawn(runtime.signal().wait(), name="worker")
+
+    async def main() -> bool:
+        group.spawn(informer(), name="informer")
+        joiner = runtime.spawn(group.join(), name="joiner")
+        await runtime.sleep(1)
+        (joiner if who == "joiner" else group).cancel()
+        await runtime.settle()
+        return joiner.done()
+
+    assert runtime.run(main())
+
+
 def test_a_group_forgets_members_that_ended_well() -> None:
     runtime = VirtualRuntime()
     group = TaskGroup(runtime)

@@ -70,14 +70,15 @@ class TaskGroup:
         self._tasks: dict[int, Task[Any]] = {}
         self._spawned = 0
         self._failure: Exception | None = None
+        self._cancelled = False
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], *, name: str) -> Task[T]:
-        """Start a member. In a group that has failed already it is cancelled before its first step."""
+        """Start a member. In a group that has failed or been cancelled already it is cancelled before its first step."""
         number = self._spawned
         self._spawned += 1
         task = self._runtime.spawn(_Observed(coroutine, lambda error: self._ended(number, error)), name=name)
         self._tasks[number] = task
-        if self._failure is not None:
+        if self._failure is not None or self._cancelled:
             task.cancel()
         return task
 
@@ -100,7 +101,8 @@ class TaskGroup:
             await self._ends()
         finally:
             # Nothing is left but in a cancellation. In a crash this wait fails like every other, which is as well.
-            self._cancel()
+            if self._tasks:
+                self.cancel()
             await self._ends()
         if self._failure is not None:
             raise self._failure
@@ -112,7 +114,8 @@ class TaskGroup:
             self._tasks.pop(number, None)
 
     def cancel(self) -> None:
-        """Cancel every member; `join` still waits for their ends."""
+        """Cancel every member, also those that another one spawns on its way out; `join` still waits for their ends."""
+        self._cancelled = True
         self._cancel()
 
     def _cancel(self, but: int | None = None) -> None:
