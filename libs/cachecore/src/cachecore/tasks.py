@@ -73,7 +73,7 @@ class TaskGroup:
         self._cancelled = False
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], *, name: str) -> Task[T]:
-        """Start a member. In a group that has failed or been cancelled already it is cancelled before its first step."""
+        """Start a member. In a group that has failed or was cancelled it is cancelled before its first step."""
         number = self._spawned
         self._spawned += 1
         task = self._runtime.spawn(_Observed(coroutine, lambda error: self._ended(number, error)), name=name)
@@ -114,7 +114,7 @@ class TaskGroup:
             self._tasks.pop(number, None)
 
     def cancel(self) -> None:
-        """Cancel every member, also those that another one spawns on its way out; `join` still waits for their ends."""
+        """Cancel every member, also one that is spawned from now on; `join` still waits for their ends."""
         self._cancelled = True
         self._cancel()
 
