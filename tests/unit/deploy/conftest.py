@@ -1,7 +1,11 @@
-"""The manifests of the base, as they are written."""
+"""The manifests of the base, as they are written, and the overlays, as Kustomize makes them."""
 
 from __future__ import annotations
 
+import functools
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 import yaml
 
 Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +40,19 @@ def workloads(manifests: list[Manifest]) -> dict[str, Manifest]:
         for manifest in manifests
         if manifest["kind"] in ("Deployment", "DaemonSet")
     }
+
+
+@pytest.fixture(scope="session")
+def render(repository: Path) -> Render:
+    """The manifests of an overlay, by its name or its path; each is built once, so never change one."""
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not installed")
+
+    @functools.cache
+    def built(overlay: str) -> list[Manifest]:
+        command = [str(program), "kustomize", str(repository / "deploy" / "overlays" / overlay)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+    return built

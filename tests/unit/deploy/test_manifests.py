@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,7 +96,8 @@ def test_the_webhooks_reach_the_service(manifests: list[Manifest], workloads: di
         for webhook in configuration["webhooks"]:
             reference = webhook["clientConfig"]["service"]
             assert reference["name"] == SERVICE
-            assert reference["namespace"] == SYSTEM_NAMESPACE
+            # Kustomize fills it in, and in another one when it is told so.
+            assert "namespace" not in reference
             assert reference["port"] == service["spec"]["ports"][0]["port"]
             assert reference["path"] in (MUTATE_PATH, VALIDATE_PATH)
 
@@ -119,12 +118,3 @@ def test_a_lease_of_the_manager_s_name_may_be_written(manifests: list[Manifest])
         rule["resources"] == ["leases"] and rule.get("resourceNames") == [MANAGER_LEASE] and "update" in rule["verbs"]
         for rule in rules
     )
-
-
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_the_overlay_builds(repository: Path) -> None:
-    command = ["kubectl", "kustomize", str(repository / "deploy" / "overlays" / "default")]
-    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    agent_images = set(re.findall(r"(?:image|value): (localmodel/agent\S*)", built))
-    assert len(agent_images) == 1, "the guard's image is the agent's"
-    assert built.count("kind: CustomResourceDefinition") == 4

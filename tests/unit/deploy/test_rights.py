@@ -1,4 +1,4 @@
-"""Each service may do what its code does: its informers' kinds, and its calls of the API."""
+"""Each service may do what its code does, its informers' kinds and its calls of the API, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,6 +23,51 @@ KINDS = {
 }
 Need = tuple[str, str, str]
 """(verb, API group, resource)."""
+
+# What is used where the kind is no word of the call.
+CACHES = ("localmodelcaches", "localmodelnamespacecaches")
+OF_EVENTS = {("create", "", "events"), ("patch", "", "events")}
+"""cachecore.events: a new one, and one that has come again."""
+UNSEEN: dict[str, set[Need]] = {
+    "manager": {
+        # observers.py: a function makes the informers.
+        *((verb, serving.GROUP, kind) for kind in CACHES for verb in ("list", "watch")),
+        *((verb, serving.GROUP, "localmodelnodegroups") for verb in ("list", "watch")),
+        *((verb, serving.GROUP, "localmodelnodes") for verb in ("list", "watch")),
+        *((verb, serving.GROUP, "inferenceservices") for verb in ("list", "watch")),
+        *((verb, serving.GROUP, "llminferenceservices") for verb in ("list", "watch")),
+        *((verb, "", kind) for kind in ("nodes", "pods") for verb in ("list", "watch")),
+        *((verb, "", "persistentvolumes") for verb in ("list", "watch")),
+        *((verb, "", "persistentvolumeclaims") for verb in ("list", "watch")),
+        # cache_reconciler.py, _set_finalizers and _show; group_reconciler.py.
+        *(("patch", serving.GROUP, kind) for kind in CACHES),
+        *(("update", serving.GROUP, f"{kind}/status") for kind in (*CACHES, "localmodelnodegroups")),
+        # cachecore.resources.meta, owner_reference: it blocks the owner's deletion, which may take this right.
+        *(("update", serving.GROUP, f"{kind}/finalizers") for kind in CACHES),
+        ("update", "", "nodes/finalizers"),
+        # node_reconciler.py, _write; volume_writer.py, _apply.
+        ("create", serving.GROUP, "localmodelnodes"),
+        ("create", "", "persistentvolumes"),
+        ("create", "", "persistentvolumeclaims"),
+        # cachecore.controller.lease.
+        *((verb, "coordination.k8s.io", "leases") for verb in ("get", "watch", "create", "update")),
+        *OF_EVENTS,
+    },
+    "agent": {
+        # reporter.py, write.
+        ("update", serving.GROUP, "localmodelnodes/status"),
+        *OF_EVENTS,
+    },
+    "webhook": {
+        # self_signing.py, _certificates and _trust.
+        ("create", "", "secrets"),
+        *(
+            (verb, "admissionregistration.k8s.io", f"{kind}webhookconfigurations")
+            for kind in ("mutating", "validating")
+            for verb in ("get", "patch")
+        ),
+    },
+}
 
 
 def needs_of(kind: str, *verbs: str) -> Iterator[Need]:
@@ -76,6 +121,14 @@ def rights(manifests: list[Manifest], service: str) -> set[Need]:
 def test_the_code_does_nothing_that_the_roles_forbid(repository: Path, manifests: list[Manifest], service: str) -> None:
     wanted = needs(repository / "services" / service / "src")
     assert wanted - rights(manifests, service) == set()
+
+
+@pytest.mark.parametrize("service", ["manager", "agent", "webhook"])
+def test_the_roles_give_nothing_that_the_code_does_not_do(
+    repository: Path, manifests: list[Manifest], service: str
+) -> None:
+    wanted = needs(repository / "services" / service / "src") | UNSEEN[service]
+    assert rights(manifests, service) ^ wanted == set()
 
 
 def test_what_the_webhook_asks_is_found(repository: Path) -> None:
