@@ -9,6 +9,9 @@ import msgspec
 from cachesim.controlplane.options import KubeOptions
 
 ADDRESS = "127.0.0.1"
+# The first of the services' addresses is the API server's own.
+SERVICE_ADDRESS = "10.0.0.1"
+_ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a network that has no way out
 AUDIT_LOG = "audit.log"
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -82,12 +85,12 @@ def api_server(ports: Ports, files: Files, options: KubeOptions) -> tuple[str, .
     audit = (f"--audit-policy-file={files.audit_policy}", f"--audit-log-path={files.audit_log}")
     return (
         f"--etcd-servers=http://{ADDRESS}:{ports.etcd}",
-        *_serving(ports.api_server, files),
-        *("--authorization-mode=RBAC", f"--token-auth-file={files.tokens}"),
+        *_serving(ports.api_server, files, _ANY_ADDRESS if options.advertised else ADDRESS),
+        *("--authorization-mode=Node,RBAC", f"--token-auth-file={files.tokens}"),
         "--service-account-issuer=https://kubernetes.default.svc",
         *(f"--service-account-key-file={files.account_key}", f"--service-account-signing-key-file={files.account_key}"),
-        # An address of loopback can't be an endpoint of the service `kubernetes`.
-        *("--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"),
+        "--service-cluster-ip-range=10.0.0.0/24",
+        *_reachable(options.advertised),
         "--external-hostname=localhost",
         "--allow-privileged=true",
         # Nodes are of this machine, and know the API server by its certificate.
@@ -126,8 +129,16 @@ def _client(files: Files) -> tuple[str, ...]:
     )
 
 
-def _serving(port: int, files: Files) -> tuple[str, ...]:
+def _reachable(advertised: str) -> tuple[str, ...]:
+    if not advertised:
+        # An address of loopback can't be an endpoint of the service `kubernetes`.
+        return ("--endpoint-reconciler-type=none",)
+    # No kube-proxy runs beside the API server: it finds webhooks by the addresses of their pods.
+    return (f"--advertise-address={advertised}", "--enable-aggregator-routing=true")
+
+
+def _serving(port: int, files: Files, address: str = ADDRESS) -> tuple[str, ...]:
     return (
-        *(f"--bind-address={ADDRESS}", f"--secure-port={port}"),
+        *(f"--bind-address={address}", f"--secure-port={port}"),
         *(f"--tls-cert-file={files.certificate}", f"--tls-private-key-file={files.private_key}"),
     )

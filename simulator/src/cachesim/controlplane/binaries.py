@@ -17,6 +17,9 @@ from cachecore.errors import InvalidInput
 
 VERSION = "v1.36.3"
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+# What a node needs, too. Kubernetes' own test tools have none of these.
+NODE_PARTS = ("kubelet", "kube-proxy")
+_ALL = PARTS + NODE_PARTS
 # The convention of Kubernetes' own test tools (setup-envtest): a directory with the binaries in it.
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 _MODULE = Path(__file__).with_name("module")
@@ -27,14 +30,14 @@ class NoBinaries(InvalidInput):
     """There is no control plane to start; the message says what is missing and how to get it."""
 
 
-def find_binaries(environment: Mapping[str, str] = os.environ) -> Path:
-    """The directory with one executable for each of `PARTS`.
+def find_binaries(environment: Mapping[str, str] = os.environ, *, parts: tuple[str, ...] = PARTS) -> Path:
+    """The directory with one executable for each of `parts`.
 
     Raises `NoBinaries` when there is none, or when KUBEBUILDER_ASSETS names one that lacks some: it wins where it is
     set, so something else in its place would be a surprise.
     """
     if assets := environment.get(ASSETS_VARIABLE, ""):
-        lacking = _lacking(Path(assets))
+        lacking = _lacking(Path(assets), parts)
         if lacking:
             raise NoBinaries(
                 f"{ASSETS_VARIABLE}={assets} has no {', '.join(lacking)}: add what is missing, or unset it and run"
@@ -42,7 +45,7 @@ def find_binaries(environment: Mapping[str, str] = os.environ) -> Path:
             )
         return Path(assets)
     directory = cache_directory(environment)
-    if _lacking(directory):
+    if _lacking(directory, parts):
         way = _why_no_go(environment)
         hint = f"run `make kube`, which needs Go {_go_version_needed()} ({way})" if way else "run `make kube`"
         raise NoBinaries(f"no control plane: {ASSETS_VARIABLE} is not set, and {directory} has none: {hint}")
@@ -50,19 +53,19 @@ def find_binaries(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def build_binaries(environment: Mapping[str, str] = os.environ, *, say: Callable[[str], None] | None = None) -> Path:
-    """Build the control plane into the user's cache, unless it is there; answer its directory. `say` is told first.
+    """Build all parts into the user's cache, unless they are there; answer the directory. `say` is told first.
 
     Raises `NoBinaries` without a Go that is new enough, or with Go's last words when it fails.
     """
     directory = cache_directory(environment)
-    if not _lacking(directory):
+    if not _lacking(directory, _ALL):
         return directory
     if why := _why_no_go(environment):
         raise NoBinaries(f"cannot build the control plane: {why}; it needs Go {_go_version_needed()} or newer")
     with _locked(directory.parent):
-        if _lacking(directory):
+        if _lacking(directory, _ALL):
             if say is not None:
-                say(f"building {', '.join(PARTS)} of Kubernetes {VERSION}, once: about five minutes on two cores")
+                say(f"building {', '.join(_ALL)} of Kubernetes {VERSION}, once: about five minutes on two cores")
             _build(directory, environment)
     return directory
 
@@ -93,7 +96,7 @@ def _build(directory: Path, environment: Mapping[str, str]) -> None:
         if ended.returncode != 0:
             last = "\n".join(ended.stdout.splitlines()[-_LAST_LINES:])
             raise NoBinaries(f"`go build` of the control plane failed; its last words:\n{last}")
-        for part in PARTS:
+        for part in _ALL:
             (unfinished / part).symlink_to("kube")
         unfinished.chmod(0o755)
         if directory.exists():
@@ -115,8 +118,8 @@ def _linker_flags() -> str:
     return " ".join(["-s", "-w", *(f"-X {name}={value}" for name, value in settings.items())])
 
 
-def _lacking(directory: Path) -> list[str]:
-    return [part for part in PARTS if not os.access(directory / part, os.X_OK)]
+def _lacking(directory: Path, parts: tuple[str, ...]) -> list[str]:
+    return [part for part in parts if not os.access(directory / part, os.X_OK)]
 
 
 def _why_no_go(environment: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from cachecore.adapters.kube import KubeClient, connect
 from cachesim.apiserver.http.raw_client import HttpVerbs
 from cachesim.controlplane import arguments
 from cachesim.controlplane.applying import Applier
-from cachesim.controlplane.arguments import ADDRESS, AUDIT_POLICY, Files, Ports
+from cachesim.controlplane.arguments import ADDRESS, AUDIT_POLICY, SERVICE_ADDRESS, Files, Ports
 from cachesim.controlplane.binaries import PARTS, find_binaries
 from cachesim.controlplane.options import KubeOptions
 from cachesim.host.certificates import make_certificate
@@ -34,8 +34,9 @@ _ETCD, _API_SERVER, _CONTROLLER_MANAGER, _SCHEDULER = PARTS
 class KubeControlPlane:
     """`async with KubeControlPlane(directory) as plane:` it is ready inside, and gone outside.
 
-    `users` get a token each, by which they may do everything, as "admin" may; their values are the names that the API
-    server knows them by. `died` is told when a part ends by itself: it is not started again.
+    `users` get a token each; their values are the names that the API server knows them by. They may do everything, as
+    "admin" may, but for the parts of a node ("system:node:NAME", "system:kube-proxy"), which have rights of their own.
+    `died` is told when a part ends by itself: it is not started again.
 
     Raises `NoBinaries` when there is nothing to start, `InvalidInput` for a port that is taken, `ServiceFailed` with
     the last words of a part that does not become ready. Inside, `verbs` are the API server's over plain objects, as the
@@ -107,8 +108,10 @@ class KubeControlPlane:
         """One of `PARTS`, to be stopped, started and killed."""
         return self._parts[name]
 
-    def write_kubeconfig(self, path: Path, user: str = ADMIN) -> None:
-        write_kubeconfig(path, url=self.url, authority=self.authority, user=user, token=self._tokens[user])
+    def write_kubeconfig(self, path: Path, user: str = ADMIN, *, advertised: bool = False) -> None:
+        """`advertised`: for a user on a node."""
+        url = f"https://{self.options.advertised}:{self._ports.api_server}" if advertised else self.url
+        write_kubeconfig(path, url=url, authority=self.authority, user=user, token=self._tokens[user])
 
     async def client(self, user_agent: str) -> KubeClient:
         """A client with the admin's rights and connections of its own, closed with the control plane."""
@@ -192,7 +195,9 @@ class KubeControlPlane:
         files.directory.mkdir(parents=True, exist_ok=True)
         files.directory.chmod(0o700)
         now = datetime.datetime.now(datetime.UTC)
-        names = (ADDRESS, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+        service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", SERVICE_ADDRESS)
+        others = (self.options.advertised, *self.options.node_addresses) if self.options.advertised else ()
+        names = (ADDRESS, "localhost", *service, *others)
         self._certificate = make_certificate(files.certificate.parent, names, now=now, of_client=True)
         files.authority.write_bytes(self.authority)
         files.account_key.touch(mode=0o600)
@@ -203,7 +208,14 @@ class KubeControlPlane:
         )
         files.tokens.touch(mode=0o600)
         files.tokens.write_text(
-            "".join(f'{self._tokens[user]},{name},{user},"system:masters"\n' for user, name in self._users.items())
+            "".join(f'{self._tokens[user]},{name},{user},"{_group(name)}"\n' for user, name in self._users.items())
         )
         files.audit_policy.write_text(AUDIT_POLICY)
         self.write_kubeconfig(files.kubeconfig)
+
+
+def _group(name: str) -> str:
+    """By which Kubernetes' own rules grant a user what its part needs."""
+    if name.startswith("system:node:"):
+        return "system:nodes"
+    return "" if name == "system:kube-proxy" else "system:masters"
