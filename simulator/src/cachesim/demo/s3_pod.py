@@ -1,7 +1,8 @@
 """`python -m cachesim.demo.s3_pod`: moto's S3 in a pod of deploy/overlays/demo, with a model in it.
 
 The access key comes in the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. The model is generated,
-the same at each start: its bucket is `models`, and what a pod held goes with the pod.
+the same at each start: its bucket is `models`, and what a pod held goes with the pod. When all of it is
+there, so is /tmp/seeded: nobody must be served half a model.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cachesim.host.ports import bind
 from cachesim.localcluster import s3_server
 
 _MEBIBYTE = 2**20
+_SEEDED = Path("/tmp/seeded")  # noqa: S108 - in a container of its own
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
     if given.model:
         # What asks before the server is there waits in the backlog.
         place = (given.model, given.model_mebibytes * _MEBIBYTE, listening.getsockname()[1])
+        _SEEDED.unlink(missing_ok=True)
         threading.Thread(target=_seed, args=place, name="seed", daemon=True).start()
+    else:
+        _SEEDED.touch()
     return s3_server.main(["--descriptor", str(listening.fileno()), "--address", given.address])
 
 
@@ -51,6 +56,7 @@ def _seed(name: str, size_bytes: int, port: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         model = generate_model(Path(directory, name), name, size_bytes)
         upload([model], environment)
+    _SEEDED.touch()
     sys.stderr.write(f"{model.uri}: {model.bytes_total} bytes in {len(model.files)} files, digest {model.digest}\n")
 
 
