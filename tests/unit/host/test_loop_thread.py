@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -46,3 +47,20 @@ def test_one_that_takes_too_long_cleans_up_and_says_where_it_was(loop: LoopThrea
     with pytest.raises(DeadlineExceeded, match=r"it waited in work \(line .*\) > wait_for_ever \(line .*\) > wait"):
         loop.run(work(), timeout_seconds=0.05)
     assert cleaned == [True]
+
+
+def test_what_the_thread_enters_first_is_entered_in_it() -> None:
+    entered: list[str] = []
+    loop = LoopThread("test", enter=lambda: entered.append(threading.current_thread().name))
+    loop.stop()
+    assert entered == ["test"]
+
+
+def test_a_thread_that_cannot_enter_is_not_left_running() -> None:
+    def refuse() -> None:
+        raise OSError("no namespaces here")
+
+    before = threading.active_count()
+    with pytest.raises(OSError, match="no namespaces here"):
+        LoopThread("test", enter=refuse)
+    assert threading.active_count() == before

@@ -64,6 +64,22 @@ def test_the_janitor_removes_what_it_was_told(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
+def test_the_janitor_removes_cgroups_from_the_innermost(tmp_path: Path) -> None:
+    """Where the kernel keeps directories, only empty ones can be removed, and files in them are its own."""
+    (tmp_path / "group" / "pods" / "one").mkdir(parents=True)
+    commands = f"('cgroup', {str(tmp_path / 'group')!r})\n('cgroup', {str(tmp_path / 'none')!r})\n"
+    subprocess.run([sys.executable, "-I", "-S", janitor.__file__], input=commands, text=True, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cgroup_in_use_is_waited_for_and_then_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "group" / "process").touch()
+    monkeypatch.setattr(janitor, "CGROUP_SECONDS", 0.1)
+    janitor.remove_cgroups([str(tmp_path / "group")])
+    assert (tmp_path / "group" / "process").exists()
+
+
 def test_a_certificate_carries_its_names(tmp_path: Path) -> None:
     made = make_certificate(tmp_path, ("127.0.0.1", "webhook.svc"), now=NOW)
     certificate = x509.load_pem_x509_certificate(made.certificate.read_bytes())

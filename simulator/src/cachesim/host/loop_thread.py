@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from cachecore.errors import DeadlineExceeded
@@ -15,10 +15,17 @@ T = TypeVar("T")
 class LoopThread:
     """Runs coroutines, one or many at once, and waits for each from outside. `stop` it in the end."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, enter: Callable[[], None] | None = None) -> None:
+        """`enter` is called in the thread, before all else; what it raises is raised, and no thread is left."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name)
         self._thread.start()
+        if enter is not None:
+            try:
+                self.run(_call(enter))
+            except BaseException:
+                self.stop()
+                raise
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout_seconds: float = 110.0) -> T:
         """What the coroutine answers; raises what it raises.
@@ -35,6 +42,10 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _call(function: Callable[[], None]) -> None:
+    function()
 
 
 async def _within(coroutine: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
