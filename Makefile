@@ -24,7 +24,7 @@ EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
 export TOX_DISCOVER ?= $(subst $(SPACE),:,$(wildcard $(PYENV_ROOT)/versions/3.1[1-3].*/bin/python))
 
-.PHONY: help install test lint format types kube demo lock clean
+.PHONY: help install test lint format types kube cluster demo lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,6 +62,9 @@ types: install ## mypy --strict
 
 kube: install ## Kubernetes' own control plane, built once (needs Go), for tests and for --cluster kube
 	@"$(BIN)/python" -m cachesim.controlplane
+
+cluster: install ## two real Kubernetes nodes on this machine, until Ctrl-C (needs root, containerd, and `make kube`)
+	@PYTHONPATH=tests/cluster "$(BIN)/python" -m realcluster $(ARGS)
 
 demo: install ## a cluster on this machine and the whole story: make demo ARGS='--nodes 5'
 	@"$(BIN)/localmodel" demo $(ARGS)
