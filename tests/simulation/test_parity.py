@@ -126,7 +126,7 @@ def test_a_placement_elsewhere_is_found(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_planner_that_ranks_otherwise_is_found(
     pressure_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planning, "_rank", lambda model: (not model.protected, model.value, model.key))
+    monkeypatch.setattr(planning, "rank", lambda model: (not model.protected, model.value, model.key))
     code, report = compare(pressure_log, tmp_path / "report.json")
     assert code == 1
     assert any("Evict" in found["there"] or "Keep" in found["there"] for found in report["differences"])

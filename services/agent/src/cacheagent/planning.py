@@ -157,7 +157,7 @@ def _keep_set(models: list[Model], capacity: Capacity) -> tuple[set[str], dict[s
     obstacles: dict[str, Obstacle] = {}
     # What evictions free above it is for those who ask: filled on suspicion, it would be fetched and evicted in vain.
     low_bytes = capacity.limit_bytes * capacity.low_watermark // 100
-    for model in sorted(candidates, key=lambda model: (_comes_last(model), _rank(model))):
+    for model in sorted(candidates, key=lambda model: (_comes_last(model), rank(model))):
         # A model that is alone may take it all: then the watermark would only keep the disk empty.
         room_bytes = low_bytes if _comes_last(model) and taken_bytes else capacity.limit_bytes
         if taken_bytes + model.size_bytes <= room_bytes:
@@ -180,7 +180,7 @@ def _holds_its_place(model: Model) -> bool:
     return not model.failed or model.listed or model.held or model.reserved_bytes > 0
 
 
-def _rank(model: Model) -> tuple[bool, int, bool, float, bool, bool, str]:
+def rank(model: Model) -> tuple[bool, int, bool, float, bool, bool, str]:
     """Smaller comes first. Between equals, what is here stays, what is on its way goes on: no swap in vain.
 
     What a pod waits for and is on its way comes before what a later pod waits for: else each pod that comes would throw
@@ -315,7 +315,7 @@ def _evictions(models: list[Model], capacity: Capacity, fetches: list[Fetch], po
     keep, _ = _keep_set(certain, capacity)
     rest = [model for model in certain if model.held and model.desired and model.key not in keep]
     why = _why([model.name for model in certain if model.key in keep and not model.held], capacity)
-    for model in sorted(rest, key=_rank, reverse=True):
+    for model in sorted(rest, key=rank, reverse=True):
         if needed_bytes * 100 <= capacity.limit_bytes * capacity.low_watermark:
             break
         needed_bytes -= model.size_bytes

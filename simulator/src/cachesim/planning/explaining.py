@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from cacheagent.actions import NOT_ASSIGNED, Evict
-from cacheagent.planning import Model
+from cacheagent.planning import Model, rank
 from cachesim.planning.copies import Copy, PlannedNode, Seen
 from cachesim.planning.outages import make_replay
 from cachesim.planning.parameters import Parameters
@@ -150,7 +150,7 @@ def _choose(played: Played, regrets: Sequence[Regret | None], wanted: Wanted, na
 
 
 def _explanation(node: str, copy: Copy, evict: Evict, seen: Seen, regret: Regret | None) -> Explanation:
-    ranked = sorted(seen.models, key=_order)
+    ranked = sorted(seen.models, key=rank)
     kept, going = set(seen.plan.keep), {one.key for one in seen.plan.actions if isinstance(one, Evict)}
     candidates = tuple(
         Candidate(
@@ -177,12 +177,6 @@ def _explanation(node: str, copy: Copy, evict: Evict, seen: Seen, regret: Regret
         candidates=candidates,
         regret=regret,
     )
-
-
-def _order(model: Model) -> tuple[bool, int, bool, float, bool, str]:
-    """As the agent's plan ranks them."""
-    late = model.protected and not model.held and model.reserved_bytes == 0
-    return not model.protected, -model.priority, late, -model.value, not model.held, model.key
 
 
 def _fate(model: Model, *, kept: bool, going: bool) -> str:
