@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import inspect
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +26,7 @@ from cachesim.apiserver.testing_webhooks import WebhookFunctions
 from cachesim.controlplane import KubeOptions
 from cachesim.controlplane.testing import LivePlane
 from cachesim.host.certificates import ServerCertificate, make_certificate
+from cachesim.localcluster.testing import Kubectl
 
 SERVERS = ("http", "kube", "memory")
 
@@ -107,6 +109,14 @@ def live_plane(control_plane_binaries: Path, tmp_path_factory: pytest.TempPathFa
     live.start()
     yield live
     live.stop()
+
+
+@pytest.fixture(scope="session")
+def kubectl(live_plane: LivePlane, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """Of the real control plane, as its admin."""
+    if (program := shutil.which("kubectl")) is None:
+        pytest.skip("kubectl not found")
+    return Kubectl(program, tmp_path_factory.mktemp("kubectl"), live_plane.plane.files.kubeconfig)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ import yaml
 
 from cachecore.errors import ApiError, Forbidden, NotFound
 from cachecore.names import STORAGE_CONFIG_SECRET, SYSTEM_NAMESPACE
-from cachecore.resources import core, serving
+from cachecore.resources import serving
 from cachecore.resources.meta import Resource
+from cachesim.apiserver.builtin import CONFIG_MAP, NODE, POD, SECRET, SERVICE_ACCOUNT
 from cachesim.apiserver.http.raw_client import HttpVerbs
 from cachesim.apiserver.options import DeleteOptions
 from cachesim.apiserver.resources import JsonObject, ResourceType
@@ -68,8 +68,6 @@ def type_of(kind: type[Resource]) -> ResourceType:
 
 LOCAL_NODE = type_of(serving.LocalModelNode)
 CACHE = type_of(serving.LocalModelCache)
-NODE, POD, SECRET, CONFIG_MAP = (type_of(kind) for kind in (core.Node, core.Pod, core.Secret, core.ConfigMap))
-SERVICE_ACCOUNT, EVENT = type_of(core.ServiceAccount), type_of(core.Event)
 
 
 def local_node(name: str) -> JsonObject:
@@ -154,13 +152,6 @@ def write_status(name: str, change: Callable[[JsonObject], None] = lambda _: Non
         return (await verbs.update(LOCAL_NODE, name, found, subresource="status")).object
 
     return call
-
-
-@pytest.fixture(scope="module")
-def kubectl(live_plane: LivePlane, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    if (program := shutil.which("kubectl")) is None:
-        pytest.skip("kubectl not found")
-    return Kubectl(program, tmp_path_factory.mktemp("kubectl"), live_plane.plane.files.kubeconfig)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ Ours knows no Pod Security.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,6 @@ REASONS = {
     'runAsNonRoot != true (container "own-the-folder" must not set securityContext.runAsNonRoot=false)',
     'runAsUser=0 (container "own-the-folder" must not set runAsUser=0)',
 }
-
-
-@pytest.fixture(scope="module")
-def kubectl(live_plane: LivePlane, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    if (program := shutil.which("kubectl")) is None:
-        pytest.skip("kubectl not found")
-    return Kubectl(program, tmp_path_factory.mktemp("kubectl"), live_plane.plane.files.kubeconfig)
 
 
 def rendered(kubectl: Kubectl, overlay: str) -> list[JsonObject]:
