@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,6 +18,7 @@ import msgspec
 
 from cachecore.errors import DeadlineExceeded
 from cachesim.apiserver.builtin import NODE
+from cachesim.controlplane.arguments import ADDRESS
 from cachesim.controlplane.binaries import NODE_PARTS, PARTS, find_binaries
 from cachesim.controlplane.control_plane import KubeControlPlane
 from cachesim.controlplane.options import KubeOptions
@@ -33,16 +34,13 @@ T = TypeVar("T")
 
 _READY_SECONDS = 60.0
 _PROXY_USER = "system:kube-proxy"
-# Who the API server is to the kubelets, by its certificate.
-_API_SERVER = "127.0.0.1"
 
 
 class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`images` are OCI archives that each node has from the start; with `disk_bytes` a node's models have that much."""
+    """`images` are OCI archives that each node has from the start."""
 
     nodes: int = 2
     images: tuple[Path, ...] = ()
-    disk_bytes: int = 0
     control_plane: KubeOptions = KubeOptions(node_grace_seconds=10.0)
 
 
@@ -58,7 +56,8 @@ class RealCluster:
     def __init__(self, options: ClusterOptions = ClusterOptions()) -> None:
         self.options = options
         self._stack = contextlib.ExitStack()
-        self._names: ServiceNames | None = None
+        # What runs in its network; the last that came goes first.
+        self._inside = contextlib.AsyncExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -70,7 +69,7 @@ class RealCluster:
                 self.state.tell("cgroup", hierarchy / self._cgroup)
             self._loop = LoopThread("cluster", enter=enter_new_network)
             stack.callback(self._loop.stop)
-            stack.callback(lambda: self.run(self._down()))
+            stack.callback(lambda: self.run(self._inside.aclose()))
             self.run(self._up())
             self._stack = stack.pop_all()
         return self
@@ -96,9 +95,9 @@ class RealCluster:
         """As the admin; what it says. Raises `CommandFailed`."""
         return await run("kubectl", f"--kubeconfig={self.kubeconfig}", *arguments, given=given)
 
-    async def ready(self, names: Sequence[str] = ()) -> None:
-        """Until these nodes, or all, are Ready."""
-        waiting = set(names or self.nodes)
+    async def ready(self) -> None:
+        """Until all nodes are Ready."""
+        waiting = set(self.nodes)
         deadline = time.monotonic() + _READY_SECONDS
         while waiting:
             listed = (await self.plane.verbs.list(NODE))["items"]
@@ -117,26 +116,25 @@ class RealCluster:
         )
         await make_bridge()
         users = {_PROXY_USER: _PROXY_USER} | {f"system:node:{name}": f"system:node:{name}" for name in names}
-        self.plane = KubeControlPlane(self.state.root / "control-plane", options, users=users)
-        await self.plane.__aenter__()
+        plane = KubeControlPlane(self.state.root / "control-plane", options, users=users)
+        self.plane = await self._inside.enter_async_context(plane)
         self.plane.write_kubeconfig(self.kubeconfig)
-        rights = ("--clusterrole=system:kubelet-api-admin", f"--user={_API_SERVER}")
+        # By its certificate, that is who the API server is to the kubelets.
+        rights = ("--clusterrole=system:kubelet-api-admin", f"--user={ADDRESS}")
         await self.kubectl("create", "clusterrolebinding", "api-server-to-kubelets", *rights)
-        self._names = ServiceNames(self.plane.verbs)
-        await self._names.listen(GATEWAY)
+        service_names = ServiceNames(self.plane.verbs)
+        await service_names.listen(GATEWAY)
+        self._inside.callback(service_names.close)
+        binaries = find_binaries(parts=PARTS + NODE_PARTS)
         for number, name in enumerate(names):
-            self.nodes[name] = self._make_node(number, name)
+            node = self.nodes[name] = self._make_node(number, name, binaries)
+            self._inside.push_async_callback(node.power_off)
         async with asyncio.TaskGroup() as group:
             for node in self.nodes.values():
-                group.create_task(self._power_on_first(node))
+                group.create_task(node.power_on())
         await self.ready()
 
-    async def _power_on_first(self, node: RealNode) -> None:
-        if self.options.disk_bytes:
-            await node.make_disk(self.options.disk_bytes)
-        await node.power_on()
-
-    def _make_node(self, number: int, name: str) -> RealNode:
+    def _make_node(self, number: int, name: str, binaries: Path) -> RealNode:
         make_cgroup(self._cgroup, name)
         files = NodeFiles(
             directory=self.state.root / "nodes" / name,
@@ -148,15 +146,8 @@ class RealCluster:
         files.write()
         self.plane.write_kubeconfig(files.kubeconfig, f"system:node:{name}", advertised=True)
         self.plane.write_kubeconfig(files.proxy_kubeconfig, _PROXY_USER, advertised=True)
-        binaries = find_binaries(parts=PARTS + NODE_PARTS)
         settings = files.init(images=list(self.options.images), binaries=binaries, nodes=self.options.nodes)
         return RealNode(files, settings)
-
-    async def _down(self) -> None:
-        await asyncio.gather(*(node.power_off() for node in self.nodes.values()))
-        if self._names is not None:
-            self._names.close()
-        await self.plane.__aexit__()
 
 
 def _is_ready(node: dict[str, Any]) -> bool:

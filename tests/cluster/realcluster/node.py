@@ -20,7 +20,7 @@ PROGRAMS = ("containerd", "kubelet", "kube-proxy")
 
 
 class RealNode:
-    """Its power is `power_on` and `power_off`; what is on its disk stays, unless it is wiped."""
+    """Its power is `power_on` and `power_off`; what is on its disk stays."""
 
     def __init__(self, files: NodeFiles, settings: dict[str, Any]) -> None:
         self.name = files.name
@@ -29,23 +29,11 @@ class RealNode:
         self._process: asyncio.subprocess.Process | None = None
 
     @property
-    def disk(self) -> Path:
-        """What the node has at /var/lib/localmodel, unless its disk has a size: then it is seen on the node only."""
-        return self.files.directory / "disk"
-
-    @property
     def pid(self) -> int:
         """Of the process whose namespaces the node lives in, as seen from outside."""
         assert self._process is not None, "the node is off"
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return int(children[0])
-
-    async def make_disk(self, size_bytes: int) -> None:
-        """Give its models a disk of their own, ext4; before it is powered on."""
-        image = self.files.directory / "disk.img"
-        with image.open("wb") as file:
-            file.truncate(size_bytes)
-        await run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
 
     async def power_on(self) -> None:
         """Its programs have been started when this returns; Ready it is a moment later."""
@@ -65,7 +53,7 @@ class RealNode:
         await plug_in(self.files.number, self._process.pid)
         await self._tell("network")
         for program in PROGRAMS:
-            await self.start(program)
+            await self._tell(f"start {program}")
 
     async def power_off(self) -> None:
         """At once, without a word to anybody."""
@@ -75,15 +63,6 @@ class RealNode:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-    async def start(self, program: str) -> None:
-        await self._tell(f"start {program}")
-
-    async def stop(self, program: str) -> None:
-        await self._tell(f"stop {program}")
-
-    async def kill(self, program: str) -> None:
-        await self._tell(f"kill {program}")
 
     async def run(self, *command: str) -> str:
         """Run a program on the node, as root; what it says. Raises `CommandFailed`."""

@@ -1,10 +1,10 @@
-"""The first process of a node, in its namespaces: sets them up, then starts and stops programs as it is told.
+"""The first process of a node, in its namespaces: sets them up, then starts programs as it is told.
 
     python -I -S node_init.py CONFIGURATION
 
-It says `made` when its namespaces are there, and reads lines: `network` (eth0 has come), `start PROGRAM`,
-`stop PROGRAM`, `kill PROGRAM`; it answers each with `done`, or with what went wrong. As a node's first process it takes
-in orphans. Only the standard library: it starts in milliseconds.
+It says `made` when its namespaces are there, and reads lines: `network` (eth0 has come) and `start PROGRAM`; it answers
+each with `done`, or with what went wrong. As a node's first process it takes in orphans. Only the standard library: it
+starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +29,6 @@ _SYSCTLS = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-_STOP_SECONDS = 10.0
 
 
 class Node:
@@ -39,7 +37,6 @@ class Node:
     def __init__(self, configuration: dict[str, Any]) -> None:
         self._configuration = configuration
         self._directory = Path(configuration["directory"])
-        self._pids: dict[str, int] = {}
 
     def make(self) -> None:
         """Mounts and name; the network comes later, from outside."""
@@ -50,7 +47,7 @@ class Node:
             mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", path)
         for path, kept in (("/var/lib/kubelet", "kubelet"), ("/var/lib/localmodel", "disk")):
             Path(path).mkdir()
-            self._mount_disk(path, self._directory / kept)
+            mount("--bind", str(self._directory / kept), path)
         sysctls = self._directory / "sysctls"
         sysctls.mkdir(exist_ok=True)
         for name, value in _SYSCTLS.items():
@@ -58,13 +55,6 @@ class Node:
             file.write_text(value)
             mount("--bind", str(file), f"/proc/sys/{name}")
         socket.sethostname(self._configuration["name"])
-
-    def _mount_disk(self, path: str, kept: Path) -> None:
-        image = kept.with_suffix(".img")
-        if image.exists():
-            mount("-o", "loop,noatime", str(image), path)
-        else:
-            mount("--bind", str(kept), path)
 
     def network(self) -> None:
         ip("link", "set", "lo", "up")
@@ -75,34 +65,19 @@ class Node:
             ip("route", "add", subnet, "via", address)
 
     def start(self, name: str) -> None:
-        if name in self._pids:
-            return
         with (self._directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 self._configuration[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._pids[name] = process.pid
         # It is waited for with the orphans.
         process.returncode = 0
         if name == "containerd":
             self._import_images()
 
-    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        pid = self._pids.get(name)
-        if pid is None:
-            return
-        os.kill(pid, number)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while self._pids.get(name) == pid:
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
-            self.reap()
-
     def reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
-            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-                self._pids = {name: one for name, one in self._pids.items() if one != pid}
+            while os.waitpid(-1, os.WNOHANG)[0] != 0:
+                pass
 
     def _import_images(self) -> None:
         address = self._configuration["socket"]
@@ -147,10 +122,6 @@ def obey(node: Node, line: str) -> None:
         node.network()
     elif verb == "start":
         node.start(name)
-    elif verb == "stop":
-        node.stop(name)
-    elif verb == "kill":
-        node.stop(name, signal.SIGKILL)
     else:
         raise RuntimeError(f"unknown: {line}")
 

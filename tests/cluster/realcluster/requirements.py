@@ -19,7 +19,6 @@ _PROGRAMS = {
     "iptables": "iptables",
     "ip": "iproute2",
     "unshare": "util-linux",
-    "mkfs.ext4": "e2fsprogs",
 }
 _PLUGINS = ("bridge", "host-local", "loopback")
 
