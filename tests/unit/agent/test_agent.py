@@ -145,6 +145,22 @@ def test_a_model_that_can_never_fit_evicts_nothing(rig: NodeRig) -> None:
     assert (rig.state(huge), rig.reason(huge)) == ("InsufficientStorage", "ModelLargerThanLimit")
 
 
+def test_a_model_that_was_too_large_comes_when_its_source_has_a_smaller_one(rig: NodeRig) -> None:
+    huge = rig.model("changing", size_bytes=5000)
+    rig.assign(huge)
+
+    async def scenario() -> None:
+        rig.start()
+        await rig.sleep(60)
+        assert rig.reason(huge) == "ModelLargerThanLimit"
+        rig.model("changing", size_bytes=500)
+        # A listing is believed for ten minutes, and the node is looked at again as often.
+        await rig.sleep(20 * 60)
+
+    rig.run(scenario)
+    assert rig.state(huge) is CopyState.DOWNLOADED
+
+
 @pytest.mark.parametrize(
     "policy, goes",
     [(EvictionPolicy.LRU, "small"), (EvictionPolicy.GREEDY_DUAL_SIZE, "large"), (EvictionPolicy.LFU, "large")],

@@ -102,6 +102,11 @@ def test_nothing_goes_for_a_model_that_never_fits() -> None:
     assert decided.obstacles["huge"].reason == "ModelLargerThanLimit"
 
 
+def test_a_model_that_never_fitted_is_listed_again_when_its_size_is_old_news() -> None:
+    assert of(Resolve, decide(held("a"), model("huge", 101, listed=False))) == ["huge"]
+    assert decide(held("a", 60), model("b", 60, listed=False, evicted=True)).actions == ()
+
+
 def test_a_disk_that_others_have_filled_is_said_to_be_so() -> None:
     decided = decide(model("a", 60), capacity=Capacity(limit_bytes=50, free_bytes=50, allowed_bytes=100))
     assert decided.obstacles["a"].reason == "DiskFilledByOthers"

@@ -8,6 +8,7 @@ import msgspec
 
 NOT_ASSIGNED = "NotAssigned"
 NO_ROOM = "NoRoom"
+TOO_LARGE = "ModelLargerThanLimit"
 
 
 class MakeView(msgspec.Struct, frozen=True):

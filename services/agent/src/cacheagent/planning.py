@@ -22,6 +22,7 @@ import msgspec
 from cacheagent.actions import (
     NO_ROOM,
     NOT_ASSIGNED,
+    TOO_LARGE,
     Abandon,
     Action,
     Adopt,
@@ -130,7 +131,7 @@ def plan(
     actions += _views(known)
     actions += _clean_ups(known, keep)
     busy = sum(model.work is not Work.NONE for model in known)
-    starts, waits = _starts(known, keep, free_slots=max(slots - busy, 0), now=now)
+    starts, waits = _starts(known, keep, obstacles, free_slots=max(slots - busy, 0), now=now)
     actions += _pauses(known, waits)
     actions += [action for action in starts if not isinstance(action, Fetch)]
     fetches = [action for action in starts if isinstance(action, Fetch)]
@@ -204,7 +205,7 @@ def _no_room(model: Model, capacity: Capacity, protected_bytes: int) -> Obstacle
         return Obstacle("DiskFilledByOthers", message, never=True)
     if model.size_bytes > capacity.limit_bytes:
         message = f"the model has {size}, this node may hold {limit}: raise storageLimit, or use larger disks"
-        return Obstacle("ModelLargerThanLimit", message, never=True)
+        return Obstacle(TOO_LARGE, message, never=True)
     if model.protected:
         held = format_bytes(protected_bytes)
         return Obstacle(
@@ -251,7 +252,7 @@ def _clean_ups(models: list[Model], keep: set[str]) -> list[Action]:
 
 
 def _starts(
-    models: list[Model], keep: set[str], *, free_slots: int, now: float
+    models: list[Model], keep: set[str], obstacles: dict[str, Obstacle], *, free_slots: int, now: float
 ) -> tuple[list[Action], dict[str, Obstacle]]:
     """What to begin, in order: what pods wait for, then priority, then smaller first."""
     actions: list[Action] = []
@@ -265,7 +266,7 @@ def _starts(
         if model.damaged or (model.failed and model.retry_at_seconds > now):
             continue
         wanted = model.key in keep
-        if not wanted and model.resolved:
+        if not wanted and model.resolved and not _may_have_shrunk(model, obstacles):
             continue
         if _held_back(model, now):
             waits[model.key] = Obstacle("Queued", "it begins in a moment: not all nodes ask the source at once")
@@ -278,6 +279,12 @@ def _starts(
         elif wanted:
             actions.append(Fetch(model.key, model.size_bytes, "PodWaits" if model.in_use else "Assigned"))
     return actions, waits
+
+
+def _may_have_shrunk(model: Model, obstacles: dict[str, Obstacle]) -> bool:
+    """It was too large when it was last listed, perhaps by the agent before this one, and nobody has looked since."""
+    refused = obstacles.get(model.key)
+    return refused is not None and refused.reason == TOO_LARGE and not model.listed
 
 
 def _held_back(model: Model, now: float) -> bool:
