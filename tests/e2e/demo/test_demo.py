@@ -107,6 +107,9 @@ def test_a_signal_in_the_middle_stops_everything(demo: Any, number: signal.Signa
             "--model-size 900.0 TiB is too large: with 2 nodes the demo writes up to 9000.0 TiB",
         ),
         (["--nodes", "1"], "--nodes 1: the demo loses a node"),
+        (["--kubeconfig", "missing"], "--kubeconfig missing: there is no such file"),
+        (["--kubeconfig", "/dev/null", "--nodes", "0"], "--nodes 0: the demo needs a node"),
+        (["--kubeconfig", "missing", "--disk", "1Gi"], "--disk is about a cluster on this machine: leave it out"),
         (["--json", "no/such/place.json"], "--json no/such/place.json: No such file or directory"),
     ],
 )

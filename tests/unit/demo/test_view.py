@@ -32,8 +32,9 @@ def test_an_eviction_is_recorded_once(view: ClusterView) -> None:
     assert view.evictions == [EvictionReport(node="node-1", key="key-0", reason="LeastRecentlyUsed")]
 
 
-def test_what_nobody_wants_any_more_was_not_evicted(view: ClusterView) -> None:
-    view._record_evictions(node((CopyState.DOWNLOADED, "")), node((CopyState.EVICTING, "NotAssigned")))
+@pytest.mark.parametrize("reason", ["NotAssigned", "InUse"])
+def test_what_nobody_wants_any_more_was_not_evicted(view: ClusterView, reason: str) -> None:
+    view._record_evictions(node((CopyState.DOWNLOADED, "")), node((CopyState.EVICTING, reason)))
     assert view.evictions == []
 
 

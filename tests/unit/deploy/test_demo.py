@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from cachecore.names import STORAGE_CONFIG_SECRET, SYSTEM_NAMESPACE
 from cachecore.ports import ClusterClient
 from cachecore.resources import core, serving
 from cachecore.resources.meta import from_object
+from cachesim.demo.deployment import KSERVE, PART_OF
 from cachesim.demo.models import BUCKET
 from cachesim.demo.s3_pod import build_parser
 from cachesim.kserve.__main__ import parser
@@ -50,7 +52,7 @@ def container(built: By, name: str) -> Manifest:
 
 def test_the_definitions_are_those_of_the_local_cluster(folder: Path) -> None:
     """A copy: the local cluster makes them, and Kustomize runs nothing."""
-    written = list(yaml.safe_load_all((folder / "kserve-definitions.yaml").read_text()))
+    written = list(yaml.safe_load_all((folder / "parts" / "kserve-definitions.yaml").read_text()))
     assert written == kserve_definitions()
 
 
@@ -59,6 +61,10 @@ def test_the_stand_in_takes_its_arguments(built: By) -> None:
     assert given["command"] == ["python", "-m", "cachesim.kserve"]
     flags = parser({}).parse_flags(given["args"])
     assert flags.namespace == "$(POD_NAMESPACE)"
+    for command in (flags.storage_initializer_command, flags.serving_command):
+        python, flag, module = command.split()
+        assert (python, flag) == ("python", "-m")
+        assert importlib.util.find_spec(module) is not None
     assert {port["name"]: port["containerPort"] for port in given["ports"]} == {"status": flags.port}
 
 
@@ -160,7 +166,16 @@ def test_the_story_s_service_is_one_that_the_stand_in_serves(built: By, story: d
     assert service["metadata"]["namespace"] == NAMESPACE
     predictor = service["spec"]["predictor"]
     assert ("ServiceAccount", predictor["serviceAccountName"]) in built
-    assert predictor["containers"][0]["image"] == container(built, "demo-s3")["image"]
+    environment = {each["name"]: each.get("value") for each in container(built, "kserve-stand-in")["env"]}
+    image = container(built, "demo-s3")["image"]
+    assert environment["LOCALMODEL_SERVING_IMAGE"] == environment["LOCALMODEL_STORAGE_INITIALIZER_IMAGE"] == image
+
+
+def test_what_the_demo_adds_to_an_installation_is_told_from_kserve_s(render: Render) -> None:
+    parts = {(each["kind"], each["metadata"]["name"]): each for each in render("demo/parts")}
+    label = parts["CustomResourceDefinition", KSERVE]["metadata"]["labels"]["app.kubernetes.io/part-of"]
+    assert label == PART_OF
+    assert {each["metadata"].get("namespace", NAMESPACE) for each in parts.values()} == {NAMESPACE}
 
 
 def test_the_agents_keep_models_where_the_group_says(built: By, story: dict[str, Manifest]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,16 +12,22 @@ from cachecore.errors import InvalidInput
 from cachecore.quantity import quantity_bytes
 from cachesim.commands.up import add_cluster_arguments, cluster_options, run_until_signal
 
+if TYPE_CHECKING:
+    from cachesim.demo.venue import Venue
+
 _INTERRUPTED = 130
 _PACE_SECONDS = 0.7
+# Which say nothing of a cluster that is there already.
+_LOCAL_FLAGS = ("--cluster", "--disk", "--port", "--s3-port", "--s3-bandwidth", "--state", "--log-level")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "demo",
-        help="the whole story on this machine, in a minute",
-        description="Starts a cluster on this machine and shows a model's way: from S3 to the nodes' disks, into pods "
-        "with and without the cache, through pressure, eviction, a crash and deletion. Then stops all of it.",
+        help="the whole story on this machine, in a minute, or on a cluster that you have",
+        description="Starts a cluster on this machine, or takes the one of --kubeconfig, and shows a model's way: from "
+        "S3 to the nodes' disks, into pods with and without the cache, through pressure, eviction, a crash and "
+        "deletion. Then stops all of it.",
     )
     parser.add_argument("--json", default="", metavar="FILE", help="write what was seen, schema localmodel.demo/v1")
     parser.add_argument(
@@ -44,8 +49,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="SECONDS",
         help=f"pause after each step; {_PACE_SECONDS} on a terminal",
     )
+    parser.add_argument(
+        "--kubeconfig",
+        default="",
+        metavar="FILE",
+        help="tell the story on the cluster that this is for, as localmodel is deployed there; it is installed for the "
+        "story, and taken away after it (needs kubectl)",
+    )
+    parser.add_argument(
+        "--overlay",
+        default="deploy/overlays/demo",
+        metavar="DIR",
+        help="with --kubeconfig, what is applied; one of your own names your images (default: deploy/overlays/demo)",
+    )
     add_cluster_arguments(parser)
-    parser.set_defaults(run=run)
+    defaults = {flag: parser.get_default(flag.removeprefix("--").replace("-", "_")) for flag in _LOCAL_FLAGS}
+    parser.set_defaults(run=run, defaults=defaults)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,19 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
     screen = Screen(color=not arguments.no_color)
     pace = arguments.pace if arguments.pace is not None else _PACE_SECONDS * screen.is_terminal
     options = DemoOptions(
-        cluster=msgspec.structs.replace(
-            cluster_options(arguments), s3_bytes_per_second=_bytes("--s3-bandwidth", arguments.s3_bandwidth)
-        ),
         model_bytes=_bytes("--model-size", arguments.model_size),
         model=arguments.model,
         keep=arguments.keep,
         pace_seconds=pace,
     )
+    story = Story(_venue(arguments), options, screen)
     report_path = _writable(arguments.json) if arguments.json else None
-    story = Story(options, screen)
 
     async def tell() -> int:
-        return 0 if await story.tell(lambda cluster: _wait_for_interrupt(str(cluster.kubeconfig))) else 1
+        return 0 if await story.tell() else 1
 
     code = run_until_signal(tell())
     if report_path is not None:
@@ -79,10 +95,22 @@ def run(arguments: argparse.Namespace) -> int:
     return code or _INTERRUPTED
 
 
-async def _wait_for_interrupt(kubeconfig: str) -> None:
-    sys.stdout.write(f"The cluster is still there:  export KUBECONFIG={kubeconfig}\nCtrl-C ends it.\n")
-    sys.stdout.flush()
-    await asyncio.Event().wait()
+def _venue(arguments: argparse.Namespace) -> Venue:
+    """Raises `InvalidInput`."""
+    if arguments.kubeconfig:
+        from cachesim.demo.deployed_venue import DeployedOptions, DeployedVenue
+
+        for flag in _LOCAL_FLAGS:
+            if getattr(arguments, flag.removeprefix("--").replace("-", "_")) != arguments.defaults[flag]:
+                raise InvalidInput(f"{flag} is about a cluster on this machine: leave it out, or --kubeconfig")
+        return DeployedVenue(
+            DeployedOptions(kubeconfig=arguments.kubeconfig, overlay=arguments.overlay, nodes=arguments.nodes)
+        )
+    from cachesim.demo.local_venue import LocalVenue
+
+    options = cluster_options(arguments)
+    rate = _bytes("--s3-bandwidth", arguments.s3_bandwidth)
+    return LocalVenue(msgspec.structs.replace(options, s3_bytes_per_second=rate))
 
 
 def _bytes(flag: str, size: str) -> int:

@@ -9,6 +9,8 @@ import signal
 import sys
 import time
 
+import msgspec
+
 from cachecore.errors import InvalidInput, LocalModelError
 from cachecore.quantity import quantity_bytes
 from cachesim.localcluster.options import LocalClusterOptions
@@ -22,6 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "webhook, an agent per node, and nodes that run pods as processes.",
     )
     add_cluster_arguments(parser)
+    parser.add_argument(
+        "--kubeconfig", default="", metavar="FILE", help="where to write it (default: in the state directory)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -35,9 +40,6 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
         help="the control plane: our own API server, or Kubernetes' own, which `make kube` builds (default: embedded)",
     )
     parser.add_argument("--disk", default="", metavar="SIZE", help="disk of each node: 2Gi (default: this machine's)")
-    parser.add_argument(
-        "--kubeconfig", default="", metavar="FILE", help="where to write it (default: in the state directory)"
-    )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="of the API server (default: any free one)")
     parser.add_argument("--s3-port", type=int, default=0, metavar="N", help="of S3 (default: any free one)")
     parser.add_argument(
@@ -67,7 +69,6 @@ def cluster_options(arguments: argparse.Namespace) -> LocalClusterOptions:
         control_plane=arguments.cluster,
         disk_bytes=disk_bytes,
         state=arguments.state,
-        kubeconfig=arguments.kubeconfig,
         port=arguments.port,
         s3_port=arguments.s3_port,
         log_level=arguments.log_level,
@@ -75,7 +76,8 @@ def cluster_options(arguments: argparse.Namespace) -> LocalClusterOptions:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return run_until_signal(_up(cluster_options(arguments)))
+    options = msgspec.structs.replace(cluster_options(arguments), kubeconfig=arguments.kubeconfig)
+    return run_until_signal(_up(options))
 
 
 def run_until_signal(main: object) -> int:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from cachecore.quantity import format_bytes
 from cachecore.resources.core import Pod
 from cachecore.resources.serving import InferenceService, LocalModelCache, LocalModelNodeGroup
-from cachesim.demo.manifests import NAMESPACE, NODE_GROUP, SERVICE
+from cachesim.demo.manifests import SERVICE
 from cachesim.demo.outcome import StepFailed
 from cachesim.demo.stage import Stage
 
 # Kubernetes lets a pod without its node be for 40 s, in case the node is about to register again, and looks every 20 s.
 _COLLECTION_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
 
 
 async def lose_node(stage: Stage) -> str:
     """The machine is gone, then its Node object: what belonged to it goes by itself."""
     node = stage.lost_node = stage.nodes[-1]
-    lost = len([pod for pod in stage.view.pods_of(NAMESPACE) if pod.spec.node_name == node])
-    await stage.cluster.delete_node(node)
+    lost = len([pod for pod in stage.pods if pod.spec.node_name == node])
+    await stage.venue.lose_node(node)
     left = len(stage.nodes)
-    if lost and stage.cluster.options.control_plane == "kube":
+    if lost and stage.venue.kind == "kube":
         stage.screen.note("Kubernetes collects the pods of a node that has gone after about a minute")
     await stage.view.until(
         lambda: not _left_of_node(stage, node, left),
@@ -36,7 +35,7 @@ async def return_node(stage: Stage) -> str:
     """The machine comes back under its name, with its disk: what is whole on it is not fetched again."""
     node = stage.lost_node
     before = await stage.counters()
-    await stage.cluster.add_node(node)
+    await stage.venue.return_node(node)
     await stage.view.until(
         lambda: node in stage.view.holders(stage.model.key),
         stage.timeout_seconds(stage.model.bytes_total),
@@ -53,9 +52,9 @@ async def delete_all(stage: Stage) -> str:
     caches, volumes, claims = (
         len(informer.list()) for informer in (stage.view.caches, stage.view.volumes, stage.view.claims)
     )
-    await stage.delete_object(InferenceService, SERVICE, NAMESPACE)
-    for pod in stage.view.pods_of(NAMESPACE):
-        await stage.delete_object(Pod, pod.name, NAMESPACE)
+    await stage.delete_object(InferenceService, SERVICE, stage.scene.namespace)
+    for pod in stage.pods:
+        await stage.delete_object(Pod, pod.name, stage.scene.namespace)
     for cache in stage.view.caches.list():
         await stage.delete_object(LocalModelCache, cache.name)
     # A group that is in use can't be deleted: the webhook says so.
@@ -64,12 +63,13 @@ async def delete_all(stage: Stage) -> str:
         stage.timeout_seconds(),
         lambda: f"the caches were deleted, and there is still {_left_of_all(stage)}",
     )
-    await stage.delete_object(LocalModelNodeGroup, NODE_GROUP)
+    await stage.delete_object(LocalModelNodeGroup, stage.scene.node_group)
     await stage.view.until(
         lambda: not _left_of_all(stage),
         stage.timeout_seconds(),
         lambda: f"after everything was deleted there is still {_left_of_all(stage)}",
     )
+    await _until_disks_are_empty(stage)
     objects = ", ".join((counted(caches, "cache"), counted(volumes, "volume"), counted(claims, "claim")))
     return f"{objects} and every file of a model on {counted(len(stage.nodes), 'disk')}: all gone"
 
@@ -82,7 +82,7 @@ def counted(count: int, noun: str) -> str:
 def _left_of_node(stage: Stage, node: str, left: int) -> str:
     if stage.view.local_nodes.get(node) is not None:
         return f"LocalModelNode {node} is there"
-    pods = [pod.name for pod in stage.view.pods_of(NAMESPACE) if pod.spec.node_name == node]
+    pods = [pod.name for pod in stage.pods if pod.spec.node_name == node]
     if pods:
         return f"its pods are there: {', '.join(pods)}"
     cache = stage.view.caches.get(stage.model.name)
@@ -97,23 +97,19 @@ def _left_of_all(stage: Stage) -> str:
         names = [found.name for found in informer.list()]
         if names:
             return f"{informer.kind.resource_type.kind} {', '.join(names)}"
-    pods = [pod.name for pod in stage.view.pods_of(NAMESPACE)]
+    pods = [pod.name for pod in stage.pods]
     if pods:
         return f"pods {', '.join(pods)}"
     for node in stage.view.local_nodes.list():
         if node.status.models:
             return f"a copy on {node.name}: {node.status.models[0].source_model_uri}"
-    files = left_files(stage)
-    return f"on disk {', '.join(files)}" if files else ""
+    return ""
 
 
-def left_files(stage: Stage) -> list[str]:
-    """What the nodes' disks still hold of any model: folders named after it, staged or thrown away."""
-    roots = [stage.cluster.store_root(node) for node in stage.nodes]
-    return [str(path) for root in roots for path in _model_paths(root, [model.key for model in stage.models])]
-
-
-def _model_paths(root: Path, keys: list[str]) -> list[Path]:
-    if not root.exists():
-        return []
-    return [path for path in root.rglob("*") if any(key in path.name for key in keys)]
+async def _until_disks_are_empty(stage: Stage) -> None:
+    deadline = stage.runtime.monotonic() + stage.timeout_seconds()
+    keys = [model.key for model in stage.models]
+    while files := await stage.venue.left_files(keys):
+        if stage.runtime.monotonic() > deadline:
+            raise StepFailed(f"after everything was deleted there is still on disk {', '.join(files)}")
+        await stage.runtime.sleep(_LOOK_SECONDS)

@@ -8,28 +8,21 @@ from cachecore.names import INFERENCE_SERVICE_LABEL, STORAGE_INITIALIZER_SOURCE_
 from cachecore.resources.core import Container, EnvVar, Pod, PodSpec
 from cachecore.resources.meta import JsonObject, ObjectMeta
 from cachecore.resources.serving import GROUP, VERSION, Eviction
-from cachesim.containers.images import READER_IMAGE, STORAGE_INITIALIZER_IMAGE
 from cachesim.demo.models import Model
+from cachesim.demo.venue import Scene
 from cachesim.kserve.predictor import SERVING_CONTAINER, with_storage_initializer
-from cachesim.localcluster.objects import STORAGE_KEY
 
-NAMESPACE = "demo"
-NODE_GROUP = "workers"
 SERVICE = "assistant"
 
 
-def namespace() -> JsonObject:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-
-
-def node_group(limit_bytes: int, path: str, *, bandwidth_limit: int | None = None) -> JsonObject:
-    """All nodes, each with so much room for models at `path`."""
-    everywhere = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "Exists"}]}
+def node_group(scene: Scene, limit_bytes: int, *, bandwidth_limit: int | None = None) -> JsonObject:
+    """The scene's nodes, each with so much room for models."""
+    named = {"operator": "In", "values": list(scene.group_nodes)} if scene.group_nodes else {"operator": "Exists"}
     modes = {"accessModes": ["ReadOnlyMany"], "storageClassName": "local-models"}
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "LocalModelNodeGroup",
-        "metadata": {"name": NODE_GROUP},
+        "metadata": {"name": scene.node_group},
         "spec": {
             "storageLimit": str(limit_bytes),
             "persistentVolumeSpec": {
@@ -37,8 +30,12 @@ def node_group(limit_bytes: int, path: str, *, bandwidth_limit: int | None = Non
                 "capacity": {"storage": str(limit_bytes)},
                 "volumeMode": "Filesystem",
                 "persistentVolumeReclaimPolicy": "Retain",
-                "local": {"path": path},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [everywhere]}},
+                "local": {"path": scene.group_path},
+                "nodeAffinity": {
+                    "required": {
+                        "nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/hostname", **named}]}]
+                    }
+                },
             },
             "persistentVolumeClaimSpec": {**modes, "resources": {"requests": {"storage": str(limit_bytes)}}},
             **({} if bandwidth_limit is None else {"bandwidthLimit": str(bandwidth_limit)}),
@@ -46,7 +43,7 @@ def node_group(limit_bytes: int, path: str, *, bandwidth_limit: int | None = Non
     }
 
 
-def cache(model: Model, *, copies: int | None = None) -> JsonObject:
+def cache(scene: Scene, model: Model, *, copies: int | None = None) -> JsonObject:
     """The model on all nodes of the group, or on as many as `copies` says."""
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -55,37 +52,44 @@ def cache(model: Model, *, copies: int | None = None) -> JsonObject:
         "spec": {
             "sourceModelUri": model.uri,
             "modelSize": str(model.bytes_total),
-            "nodeGroups": [NODE_GROUP],
-            "storage": {"key": STORAGE_KEY},
+            "nodeGroups": [scene.node_group],
+            "storage": {"key": scene.storage_key},
             **({} if copies is None else {"copies": copies}),
         },
     }
 
 
-def pod(name: str, model: Model, environment: tuple[EnvVar, ...]) -> Pod:
+def pod(scene: Scene, name: str, model: Model, environment: tuple[EnvVar, ...]) -> Pod:
     """A serving pod as KServe makes it, with its storage initializer: the same with the cache and without."""
-    server = Container(name=SERVING_CONTAINER, image=READER_IMAGE, args=("--model_dir=/mnt/models",))
-    spec = PodSpec(containers=(server,), termination_grace_period_seconds=5)
+    images = scene.images
+    server = Container(
+        name=SERVING_CONTAINER,
+        image=images.serving_image,
+        command=images.serving_command,
+        args=("--model_dir=/mnt/models",),
+    )
+    spec = PodSpec(service_account_name=scene.service_account, containers=(server,), termination_grace_period_seconds=5)
     return Pod(
         metadata=ObjectMeta(
             name=name,
-            namespace=NAMESPACE,
+            namespace=scene.namespace,
             labels={"app": name, INFERENCE_SERVICE_LABEL: name},
             annotations={STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION: model.uri},
         ),
-        spec=with_storage_initializer(spec, model.uri, environment, STORAGE_INITIALIZER_IMAGE),
+        spec=with_storage_initializer(spec, model.uri, environment, images),
     )
 
 
-def inference_service(model: Model, replicas: int) -> JsonObject:
+def inference_service(scene: Scene, model: Model, replicas: int) -> JsonObject:
     """A service that a model owner would deploy, with nothing about caches in it."""
     return {
         "apiVersion": f"{GROUP}/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": SERVICE, "namespace": NAMESPACE},
+        "metadata": {"name": SERVICE, "namespace": scene.namespace},
         "spec": {
             "predictor": {
                 "minReplicas": replicas,
+                "serviceAccountName": scene.service_account,
                 "model": {"modelFormat": {"name": "huggingface"}, "storageUri": model.uri},
             }
         },

@@ -9,8 +9,7 @@ from cachesim.demo.outcome import StepFailed
 from cachesim.demo.stage import Stage
 
 _LOOK_SECONDS = 0.02
-# The slow download takes so many seconds, and is killed when this share of it has left S3.
-_SLOW_SECONDS = 4
+# The agent is killed when this share of its download has left S3.
 _KILLED_AT = 0.3
 # What may be fetched twice: the parts that were on their way.
 _MOST_FETCHED_TWICE = 0.5
@@ -21,7 +20,7 @@ async def pressure(stage: Stage) -> str:
     first, *others = stage.fillers
     nodes = stage.nodes
     for filler in stage.fillers:
-        await stage.cluster.apply(manifests.cache(filler))
+        await stage.venue.apply(manifests.cache(stage.scene, filler))
         await stage.download_everywhere(filler)
     await stage.view.until(
         lambda: all(stage.view.state(node, first.key) is CopyState.EVICTED for node in nodes),
@@ -51,30 +50,28 @@ async def come_back(stage: Stage) -> str:
 async def crash(stage: Stage) -> str:
     """kill -9 in the middle of a download: the agent that comes back goes on where it was."""
     slow = stage.slow
-    limit_bytes, path = stage.sizes.limit_bytes, stage.cluster.options.group_path
-    rate = slow.bytes_total // _SLOW_SECONDS
-    await stage.cluster.apply(manifests.node_group(limit_bytes, path, bandwidth_limit=rate))
+    rate = slow.bytes_total // stage.venue.slow_seconds
+    await stage.apply_node_group(bandwidth_limit=rate)
     before = await stage.counters()
-    await stage.cluster.apply(manifests.cache(slow, copies=1))
+    await stage.venue.apply(manifests.cache(stage.scene, slow, copies=1))
     node = await stage.view.until(
         lambda: next((node for node in stage.nodes if _downloads(stage, node)), None),
         stage.timeout_seconds(),
         lambda: f"no node downloads {slow.name}",
     )
     fetched = await _served_since(stage, before.bytes_served, int(_KILLED_AT * slow.bytes_total))
-    agent = stage.cluster.agent(node)
-    starts = agent.starts
-    pid = await agent.kill()
-    stage.screen.note(f"killed the agent of {node} (process {pid}) with {format_bytes(fetched)} of the model fetched")
+    killed = await stage.venue.kill_agent(node)
+    stage.screen.note(f"killed the agent of {node} ({killed}) with {format_bytes(fetched)} of the model fetched")
     held = stage.view.state(node, slow.key) is CopyState.DOWNLOADED
     if held:
         raise StepFailed(f"{slow.name} was complete before the agent of {node} could be killed")
+    await stage.venue.agent_back(node, stage.timeout_seconds())
     await stage.view.until(
-        lambda: stage.view.state(node, slow.key) is CopyState.DOWNLOADED and agent.starts > starts,
+        lambda: stage.view.state(node, slow.key) is CopyState.DOWNLOADED,
         stage.timeout_seconds(slow.bytes_total),
         lambda: f"{slow.name} on {node} is {stage.view.state(node, slow.key)} after the agent came back",
     )
-    await stage.cluster.apply(manifests.node_group(limit_bytes, path))
+    await stage.apply_node_group()
     return await _judge_resume(stage, node, before.bytes_served, fetched)
 
 

@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--model", default="", metavar="NAME", help=f"generate s3://{BUCKET}/NAME; empty: no model")
     parser.add_argument("--model-mebibytes", type=int, default=256, metavar="NUMBER", help="the size of its weights")
+    parser.add_argument(
+        "--mebibytes-per-second", type=int, default=0, metavar="NUMBER", help="of all GETs together; 0: no limit"
+    )
     return parser
 
 
@@ -48,7 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         threading.Thread(target=_seed, args=place, name="seed", daemon=True).start()
     else:
         _SEEDED.touch()
-    return s3_server.main(["--descriptor", str(listening.fileno()), "--address", given.address])
+    rate = given.mebibytes_per_second * _MEBIBYTE
+    return s3_server.main(
+        ["--descriptor", str(listening.fileno()), "--address", given.address, "--bytes-per-second", str(rate)]
+    )
 
 
 def _seed(name: str, size_bytes: int, port: int) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,15 +13,14 @@ from cachecore.quantity import format_bytes
 from cachecore.resources.core import Pod
 from cachecore.resources.meta import R
 from cachesim.demo import manifests
-from cachesim.demo.manifests import NAMESPACE, Sizes
+from cachesim.demo.manifests import Sizes
 from cachesim.demo.models import Model
 from cachesim.demo.outcome import DemoReport, StepFailed
 from cachesim.demo.screen import Screen
+from cachesim.demo.venue import Scene, Venue
 from cachesim.demo.view import ClusterView
 from cachesim.kserve.credentials import storage_environment
-from cachesim.kserve.predictor import SERVING_CONTAINER
-from cachesim.localcluster import LocalCluster, S3Counters
-from cachesim.node.options import NodeOptions
+from cachesim.localcluster import S3Counters
 
 # A slow machine moves 20 MB a second; below that, something is wrong.
 _SLOWEST_BYTES_PER_SECOND = 20e6
@@ -47,26 +43,40 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 class Stage:
     """One run of the story. Steps read and write it in their order."""
 
-    def __init__(
-        self, cluster: LocalCluster, runtime: Runtime, screen: Screen, report: DemoReport, models: list[Model]
-    ) -> None:
-        self.cluster = cluster
+    def __init__(self, venue: Venue, runtime: Runtime, screen: Screen, report: DemoReport, models: list[Model]) -> None:
+        self.venue = venue
         self.runtime = runtime
         self.screen = screen
         self.report = report
         self.model, *self.fillers, self.slow = models
         self.models = models
         self.sizes = Sizes(model_bytes=self.model.bytes_total)
-        self.view = ClusterView(runtime, cluster.client)
+        self.view = ClusterView(runtime, venue.client)
         self.lost_node = ""
 
     @property
     def client(self) -> ClusterClient:
-        return self.cluster.client
+        return self.venue.client
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        return self.cluster.nodes
+        return self.venue.nodes
+
+    @property
+    def scene(self) -> Scene:
+        return self.venue.scene
+
+    @property
+    def pods(self) -> list[Pod]:
+        """Those of the story."""
+        return self.view.pods_of(self.scene.namespace)
+
+    def pod(self, name: str) -> Pod | None:
+        return self.view.pods.get(name, self.scene.namespace)
+
+    async def apply_node_group(self, *, bandwidth_limit: int | None = None) -> None:
+        group = manifests.node_group(self.scene, self.sizes.limit_bytes, bandwidth_limit=bandwidth_limit)
+        await self.venue.apply(group)
 
     def name_of(self, key: str) -> str:
         """The name of the model with that key."""
@@ -76,45 +86,44 @@ class Stage:
         return _LEAST_TIMEOUT_SECONDS + moved_bytes / _SLOWEST_BYTES_PER_SECOND
 
     async def counters(self) -> S3Counters:
-        return await self.cluster.s3.counters()
+        return await self.venue.s3.counters()
 
     async def start_pod(self, name: str, model: Model) -> Served:
         """Create a pod that serves the model; answer when it has read all of it. Raises `StepFailed`."""
-        environment = await storage_environment(self.client, "default", NAMESPACE)
-        wanted = manifests.pod(name, model, environment)
+        environment = await storage_environment(self.client, self.scene.service_account, self.scene.namespace)
+        wanted = manifests.pod(self.scene, name, model, environment)
         timeout_seconds = self.timeout_seconds(model.bytes_total)
-        begun, begun_wall = self.runtime.monotonic(), time.time()
+        begun = self.runtime.monotonic()
         await self.client.create(wanted)
         pod = await self.view.until(
             lambda: self._ready(name), timeout_seconds, lambda: f"pod {name} is not ready: {self.why_not_ready(name)}"
         )
         ready_seconds = self.runtime.monotonic() - begun
         report = await self.read_report(pod, timeout_seconds)
+        served_seconds = self.runtime.monotonic() - begun
         self._check_digest(name, model, report["digest"])
         return Served(
             pod=name,
             node=pod.spec.node_name,
             ready_seconds=ready_seconds,
-            served_seconds=report["time"] - begun_wall,
+            served_seconds=served_seconds,
             digest=report["digest"],
             bytes=report["bytes"],
         )
 
     async def read_report(self, pod: Pod, timeout_seconds: float) -> dict[str, Any]:
         """What the serving container of a pod has said of its model. Raises `StepFailed`."""
-        path = NodeOptions().log_path(pod.namespace, pod.name, pod.uid, SERVING_CONTAINER, 0)
-        log = self.cluster.node_root(pod.spec.node_name) / path.lstrip("/")
         deadline = self.runtime.monotonic() + timeout_seconds
         while self.runtime.monotonic() < deadline:
-            if (report := last_report(log)) is not None:
+            if (report := await self.venue.reader_report(pod)) is not None:
                 return report
             await self.runtime.sleep(_LOOK_SECONDS)
-        raise StepFailed(f"pod {pod.name} has not read its model within {timeout_seconds:.0f} s; its log is {log}")
+        raise StepFailed(f"pod {pod.name} has not read its model within {timeout_seconds:.0f} s")
 
     async def stop_pod(self, name: str) -> None:
-        await self.client.delete(Pod, name, namespace=NAMESPACE)
+        await self.client.delete(Pod, name, namespace=self.scene.namespace)
         await self.view.until(
-            lambda: self.view.pods.get(name, NAMESPACE) is None,
+            lambda: self.pod(name) is None,
             self.timeout_seconds(),
             lambda: f"pod {name} was deleted, and is still there",
         )
@@ -139,7 +148,7 @@ class Stage:
 
     def why_not_ready(self, name: str) -> str:
         """What the pod itself says."""
-        pod = self.view.pods.get(name, NAMESPACE)
+        pod = self.pod(name)
         if pod is None:
             return "it is not there"
         for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
@@ -153,7 +162,7 @@ class Stage:
         return f"its phase is {pod.status.phase or 'unknown'}"
 
     def _ready(self, name: str) -> Pod | None:
-        pod = self.view.pods.get(name, NAMESPACE)
+        pod = self.pod(name)
         if pod is None:
             return None
         waiting = [
@@ -178,16 +187,3 @@ class Stage:
                 done = f"{format_bytes(copy.bytes_done)} of {format_bytes(copy.bytes_total)}"
                 said.append(f"{node} {copy.state} {done} {copy.reason} {copy.message}".rstrip())
         return f"{model.name} is on {len(self.view.holders(model.key))} of {len(self.nodes)} nodes: {'; '.join(said)}"
-
-
-def last_report(log: Path) -> dict[str, Any] | None:
-    """The reader's report, once its line is complete."""
-    try:
-        lines = log.read_text().splitlines(keepends=True)
-    except FileNotFoundError:
-        return None
-    for line in lines:
-        if line.startswith("{") and line.endswith("\n"):
-            report: dict[str, Any] = json.loads(line)
-            return report
-    return None

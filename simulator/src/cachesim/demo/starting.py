@@ -8,7 +8,7 @@ from cachecore.quantity import format_bytes
 from cachecore.resources.core import Pod
 from cachecore.resources.serving import LocalModelCache
 from cachesim.demo import manifests
-from cachesim.demo.manifests import NAMESPACE, SERVICE
+from cachesim.demo.manifests import SERVICE
 from cachesim.demo.models import upload
 from cachesim.demo.outcome import ColdStart, StepFailed
 from cachesim.demo.stage import Served, Stage
@@ -19,9 +19,8 @@ _SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 
 async def seed(stage: Stage) -> str:
     """Put the models into S3, and let the demo's namespace read them."""
-    await stage.cluster.apply(manifests.namespace())
-    await stage.cluster.add_credentials(NAMESPACE)
-    await asyncio.to_thread(upload, stage.models, stage.cluster.s3.environment)
+    await stage.venue.prepare_namespace()
+    await asyncio.to_thread(upload, stage.models, stage.venue.s3.environment)
     await stage.view.start()
     files = sum(len(model.files) for model in stage.models)
     total_bytes = sum(model.bytes_total for model in stage.models)
@@ -42,8 +41,8 @@ async def start_uncached(stage: Stage) -> str:
 async def apply_cache(stage: Stage) -> str:
     """Two objects are all that the cache needs."""
     limit_bytes = stage.sizes.limit_bytes
-    await stage.cluster.apply(manifests.node_group(limit_bytes, stage.cluster.options.group_path))
-    await stage.cluster.apply(manifests.cache(stage.model))
+    await stage.apply_node_group()
+    await stage.venue.apply(manifests.cache(stage.scene, stage.model))
     return f"a node group with {format_bytes(limit_bytes)} per node, and a cache of {stage.model.uri}"
 
 
@@ -78,7 +77,7 @@ async def start_more(stage: Stage) -> str:
     """An InferenceService, as a model owner writes it: it needs to know nothing of caches."""
     before = await stage.counters()
     replicas = max(_LEAST_MORE_PODS, len(stage.nodes))
-    await stage.cluster.apply(manifests.inference_service(stage.model, replicas))
+    await stage.venue.apply(manifests.inference_service(stage.scene, stage.model, replicas))
     pods = await stage.view.until(
         lambda: _ready_pods(stage, replicas),
         stage.timeout_seconds(replicas * stage.model.bytes_total),
@@ -95,8 +94,7 @@ async def start_more(stage: Stage) -> str:
 
 def service_pods(stage: Stage) -> list[Pod]:
     """The living pods of the InferenceService."""
-    pods = stage.view.pods_of(NAMESPACE)
-    return [pod for pod in pods if pod.metadata.labels.get(_SERVICE_LABEL) == SERVICE and not pod.being_deleted]
+    return [pod for pod in stage.pods if pod.metadata.labels.get(_SERVICE_LABEL) == SERVICE and not pod.being_deleted]
 
 
 def _ready_pods(stage: Stage, replicas: int) -> list[Pod] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cachecore.controller.informer import Informer
+from cachecore.names import CACHE_NAME_LABEL, INFERENCE_SERVICE_LABEL
 from cachecore.ports import ClusterClient, Runtime
 from cachecore.resources.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from cachecore.resources.meta import Resource
@@ -19,12 +20,15 @@ from cachecore.resources.serving import (
 from cachecore.tasks import TaskGroup
 from cachesim.demo.outcome import EvictionReport, StepFailed
 
+# A copy of a deleted cache goes at once, or as soon as the last pod with it.
+_UNASSIGNED = ("NotAssigned", "InUse")
+
 R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
 
 class ClusterView:
-    """Informers of what the story is about; `evictions` grows as agents report them."""
+    """Informers of what the story is about, no other pods and volumes; `evictions` grows as agents report them."""
 
     def __init__(self, runtime: Runtime, client: ClusterClient) -> None:
         self._runtime = runtime
@@ -33,9 +37,9 @@ class ClusterView:
         self.groups = Informer(runtime, client, LocalModelNodeGroup)
         self.local_nodes = Informer(runtime, client, LocalModelNode)
         self.nodes = Informer(runtime, client, Node)
-        self.pods = Informer(runtime, client, Pod)
-        self.volumes = Informer(runtime, client, PersistentVolume)
-        self.claims = Informer(runtime, client, PersistentVolumeClaim)
+        self.pods = Informer(runtime, client, Pod, label_selector=INFERENCE_SERVICE_LABEL)
+        self.volumes = Informer(runtime, client, PersistentVolume, label_selector=CACHE_NAME_LABEL)
+        self.claims = Informer(runtime, client, PersistentVolumeClaim, label_selector=CACHE_NAME_LABEL)
         self.evictions: list[EvictionReport] = []
         self._tasks = TaskGroup(runtime)
 
@@ -97,7 +101,7 @@ class ClusterView:
         before = {one.key: one for one in old.status.models} if old is not None else {}
         for one in new.status.models:
             same = before.get(one.key)
-            if one.state is not CopyState.EVICTING or one.reason == "NotAssigned":
+            if one.state is not CopyState.EVICTING or one.reason in _UNASSIGNED:
                 continue
             if same is None or same.state is not CopyState.EVICTING:
                 reason = f"{one.reason}: {one.message}" if one.message else one.reason

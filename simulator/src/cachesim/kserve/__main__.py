@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,12 +38,14 @@ def parser(environment: Mapping[str, str] | None = None) -> FlagParser:
         metavar="IMAGE",
         help="image of the container that downloads, where no cache does",
     )
+    flags.add_flag("--storage-initializer-command", default="", metavar="WORDS", help="run that in it, not its own")
     flags.add_flag(
         "--serving-image",
         default=DEFAULTS.serving_image,
         metavar="IMAGE",
         help="image of the serving container, where the service names no containers",
     )
+    flags.add_flag("--serving-command", default="", metavar="WORDS", help="run that in it, not its own")
     return flags
 
 
@@ -58,7 +61,10 @@ async def serve(runtime: AsyncioRuntime, flags: Any) -> None:
     client = await connect(flags.kubeconfig or None, user_agent="localmodel-kserve-stand-in")
     try:
         images = KServeOptions(
-            storage_initializer_image=flags.storage_initializer_image, serving_image=flags.serving_image
+            storage_initializer_image=flags.storage_initializer_image,
+            storage_initializer_command=tuple(shlex.split(flags.storage_initializer_command)),
+            serving_image=flags.serving_image,
+            serving_command=tuple(shlex.split(flags.serving_command)),
         )
         stand_in = KServeStandIn(runtime, NamespacedClient(client, flags.namespace), images)
         status = StatusServer(address=flags.address, port=flags.port, registry=CollectorRegistry(), ready=lambda: True)

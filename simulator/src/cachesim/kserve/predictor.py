@@ -25,14 +25,16 @@ TEMPLATE_HASH_LABEL = "pod-template-hash"
 
 
 class KServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The images that KServe's configuration and serving runtimes would name.
+    """The images that KServe's configuration and serving runtimes would name; a command empty is the image's own.
 
     `inject` False leaves the storage initializer to an admission webhook, as KServe's controller does: the pod only has
     the annotation that asks for it.
     """
 
     storage_initializer_image: str = STORAGE_INITIALIZER_IMAGE
+    storage_initializer_command: tuple[str, ...] = ()
     serving_image: str = READER_IMAGE
+    serving_command: tuple[str, ...] = ()
     inject: bool = True
 
 
@@ -64,7 +66,7 @@ def predictor_pod(service: InferenceService, environment: tuple[EnvVar, ...], op
         containers=_containers(predictor, model, options),
     )
     if uri and options.inject:
-        spec = with_storage_initializer(spec, uri, environment, options.storage_initializer_image)
+        spec = with_storage_initializer(spec, uri, environment, options)
     labels = {
         **service.metadata.labels,
         **(predictor.get("labels") or {}),
@@ -90,12 +92,15 @@ def predictor_pod(service: InferenceService, environment: tuple[EnvVar, ...], op
     )
 
 
-def with_storage_initializer(spec: PodSpec, uri: str, environment: tuple[EnvVar, ...], image: str) -> PodSpec:
+def with_storage_initializer(
+    spec: PodSpec, uri: str, environment: tuple[EnvVar, ...], options: KServeOptions
+) -> PodSpec:
     """What KServe's pod mutator adds: an init container that downloads into an emptyDir, which the server mounts."""
     mount = VolumeMount(name=STORAGE_INITIALIZER_VOLUME, mount_path=DEFAULT_MODEL_MOUNT_PATH)
     initializer = Container(
         name=STORAGE_INITIALIZER_CONTAINER,
-        image=image,
+        image=options.storage_initializer_image,
+        command=options.storage_initializer_command,
         args=(uri, DEFAULT_MODEL_MOUNT_PATH),
         env=environment,
         volume_mounts=(mount,),
@@ -126,6 +131,7 @@ def _containers(predictor: JsonObject, model: JsonObject, options: KServeOptions
         Container(
             name=SERVING_CONTAINER,
             image=options.serving_image,
+            command=options.serving_command,
             args=(f"--model_dir={DEFAULT_MODEL_MOUNT_PATH}", *(model.get("args") or ())),
             env=msgspec.convert(model.get("env") or [], tuple[EnvVar, ...]),
             resources=dict(model.get("resources") or {}),
