@@ -51,7 +51,7 @@ def objects(cluster: RealCluster) -> set[str]:
 
 
 # The second is of another model under the same address: the nodes' disks must remember nothing of the first.
-@pytest.mark.parametrize("size", ["32Mi", "16Mi"])
+@pytest.mark.parametrize("size", ["32Mi", "24Mi"])
 def test_the_story_is_told_and_nothing_stays(cluster: RealCluster, tmp_path: Path, size: str) -> None:
     before = objects(cluster)
     report = told(cluster, tmp_path / "report.json", "--model-size", size)

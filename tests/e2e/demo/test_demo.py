@@ -106,6 +106,7 @@ def test_a_signal_in_the_middle_stops_everything(demo: Any, number: signal.Signa
             ["--model-size", "900Ti"],
             "--model-size 900.0 TiB is too large: with 2 nodes the demo writes up to 9000.0 TiB",
         ),
+        (["--model-size", "16Mi"], "--model-size: 24.0 MiB is the least that the demo can tell something with"),
         (["--nodes", "1"], "--nodes 1: the demo loses a node"),
         (["--kubeconfig", "missing"], "--kubeconfig missing: there is no such file"),
         (["--kubeconfig", "/dev/null", "--nodes", "0"], "--nodes 0: the demo needs a node"),

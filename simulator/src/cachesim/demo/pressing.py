@@ -48,10 +48,15 @@ async def come_back(stage: Stage) -> str:
 
 
 async def crash(stage: Stage) -> str:
-    """kill -9 in the middle of a download: the agent that comes back goes on where it was."""
+    """In the middle of a download: the agent that comes back goes on where it was."""
     slow = stage.slow
     rate = slow.bytes_total // stage.venue.slow_seconds
     await stage.apply_node_group(bandwidth_limit=rate)
+    await stage.view.until(
+        lambda: all(_is_limited(stage, node) for node in stage.nodes),
+        stage.timeout_seconds(),
+        lambda: "the node group's bandwidthLimit has not come to the nodes",
+    )
     before = await stage.counters()
     await stage.venue.apply(manifests.cache(stage.scene, slow, copies=1))
     node = await stage.view.until(
@@ -88,6 +93,11 @@ async def _judge_resume(stage: Stage, node: str, before_bytes: int, fetched: int
         f"the agent of {node} was killed at {100 * fetched // slow.bytes_total}%, came back and went on; "
         f"{format_bytes(twice)} of {format_bytes(slow.bytes_total)} were fetched twice; the digest is right"
     )
+
+
+def _is_limited(stage: Stage, node: str) -> bool:
+    found = stage.view.local_nodes.get(node)
+    return found is not None and found.spec.storage is not None and found.spec.storage.bandwidth_limit is not None
 
 
 def _downloads(stage: Stage, node: str) -> bool:

@@ -22,7 +22,8 @@ from cachesim.demo.stage import Stage
 from cachesim.demo.venue import Venue
 
 MODEL_NAME = "demo-llm"
-_LEAST_MODEL_BYTES = 2**20
+# Files of the model whose download is interrupted must not be so small that an agent fetches all of them at once.
+_LEAST_MODEL_BYTES = 24 * 2**20
 _FILLERS = 3
 _SLOW_FILES = 8
 _LOG_LINES = 200
@@ -74,7 +75,9 @@ class Story:
         """Whether every step was as it should be. Raises `InvalidInput` before anything is begun."""
         options = self._options
         if not options.model and options.model_bytes < _LEAST_MODEL_BYTES:
-            raise InvalidInput("--model-size: 1Mi is the least that the demo can tell something with")
+            raise InvalidInput(
+                f"--model-size: {format_bytes(_LEAST_MODEL_BYTES)} is the least that the demo can tell something with"
+            )
         self._venue.check_size(None if options.model else options.model_bytes)
         with tempfile.TemporaryDirectory(prefix="localmodel-demo-") as directory:
             models = prepare_models(options, Path(directory))
