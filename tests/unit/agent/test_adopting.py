@@ -21,15 +21,16 @@ CONTENT = bytes(range(256)) * 4
 class Found:
     """A folder of KServe's with one file, and the source. Anything above 100 bytes is large, samples have 10."""
 
-    def __init__(self, content: bytes = CONTENT) -> None:
+    def __init__(self, content: bytes = CONTENT, *, uri: str = URI) -> None:
+        self.uri = uri
         self.runtime = VirtualRuntime()
         self.disk = FakeDisk()
         self.disk.add_file(f"{layout.legacy_path(KEY)}/model.bin", content)
-        self.source = FakeObjectStore({f"{URI}/model.bin": CONTENT})
+        self.source = FakeObjectStore({f"{uri}/model.bin": CONTENT})
 
     def adopt(self) -> Manifest:
         async def scenario() -> Manifest:
-            listing = select(URI, await self.source.list(URI), allow_patterns=(), ignore_patterns=(), now=0.0)
+            listing = select(self.uri, await self.source.list(self.uri), allow_patterns=(), ignore_patterns=(), now=0.0)
             path = layout.legacy_path(KEY)
             return await adopt(self.runtime, self.disk, self.source, listing, key=KEY, path=path, part_bytes=256)
 
@@ -80,3 +81,16 @@ def test_a_store_that_does_not_answer_proves_nothing() -> None:
     with pytest.raises(SourceUnavailable):
         found.adopt()
     assert f"{layout.legacy_path(KEY)}/model.bin" in found.disk.files
+
+
+@pytest.mark.parametrize(("uri", "is_adopted"), [("hf://models/iris", True), (URI, False)])
+def test_the_notes_of_the_library_for_hugging_face_are_no_part_of_the_model(uri: str, is_adopted: bool) -> None:
+    found = Found(uri=uri)
+    notes = f"{layout.legacy_path(KEY)}/.cache/huggingface"
+    found.disk.add_file(f"{notes}/download/model.bin.metadata", b"when it came, and from which commit")
+    if not is_adopted:
+        with pytest.raises(NotTheModel, match=r"holds \.cache/huggingface/download/model\.bin\.metadata"):
+            found.adopt()
+        return
+    assert [file.path for file in found.adopt().files] == ["model.bin"]
+    assert not found.runtime.run(found.disk.exists(f"{layout.published_path(KEY)}/.cache/huggingface"))

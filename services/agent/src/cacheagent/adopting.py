@@ -22,6 +22,9 @@ from cachecore.store.verify import checksum_parts
 
 SAMPLE_BYTES = 2**16
 WHOLE_BYTES_MAX = 4 * 2**20
+_HF = "hf://"
+# KServe downloads from Hugging Face by a library that keeps its own notes beside the files.
+_HF_BOOKKEEPING = ".cache/huggingface"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -69,6 +72,8 @@ async def adopt(
     )
     if digest and whole.digest != digest:
         raise NotTheModel(f"{path} has the digest {whole.digest}, the cache expects {digest}")
+    if listing.uri.startswith(_HF):
+        await disk.remove_tree(f"{path}/{_HF_BOOKKEEPING}")
     await publish(disk, whole, source=path)
     return whole
 
@@ -84,6 +89,8 @@ async def _compare_shape(disk: Disk, path: str, listing: Listing) -> None:
             raise NotTheModel(f"{path} lacks {item.path}")
         if file.is_symlink or file.size_bytes != item.size_bytes:
             raise NotTheModel(f"{path}/{item.path} has {file.size_bytes} bytes, the source {item.size_bytes}")
+    if listing.uri.startswith(_HF):
+        there = {name: file for name, file in there.items() if not name.startswith(f"{_HF_BOOKKEEPING}/")}
     if there:
         raise NotTheModel(f"{path} holds {min(there)}, which the source does not")
 
