@@ -174,6 +174,21 @@ def test_a_claim_is_mounted_where_its_volume_is(cluster: Any) -> None:
     cluster.run(scene())
 
 
+def test_a_volume_that_says_so_is_mounted_read_only_whatever_the_pod_asks_for(cluster: Any) -> None:
+    async def scene() -> None:
+        machine = cluster.machine()
+        start(cluster, machine)
+        machine.directories = {"/data"}
+        await bound_claim(cluster, mountOptions=["ro"])
+        pod = using_claim()
+        del pod["volumes"][0]["persistentVolumeClaim"]["readOnly"]
+        await cluster.pod(nodeName="node-1", **pod)
+        await cluster.until(running, Pod, "web")
+        assert machine.started[0].mounts == (Mount(source="/data", target="/mnt/models", read_only=True),)
+
+    cluster.run(scene())
+
+
 def test_a_missing_path_is_looked_for_later_each_time(cluster: Any) -> None:
     async def scene() -> None:
         machine = cluster.machine()
@@ -291,11 +306,12 @@ def test_nothing_but_the_lease_is_written_while_all_is_well(cluster: Any) -> Non
     cluster.run(scene())
 
 
-async def bound_claim(cluster: Any) -> None:
+async def bound_claim(cluster: Any, **volume: Any) -> None:
     claim = await cluster.claim("model", volumeName="disk")
     status = Patch(body={"status": {"phase": "Bound"}})
     await cluster.client.patch(type(claim), "model", status, namespace="default", subresource="status")
-    await cluster.volume("disk", claimRef={"namespace": "default", "name": "model", "uid": claim.uid})
+    reference = {"namespace": "default", "name": "model", "uid": claim.uid}
+    await cluster.volume("disk", claimRef=reference, **volume)
 
 
 def using_claim(**mount: str) -> dict[str, Any]:

@@ -67,6 +67,17 @@ def test_a_host_path_is_a_view_too() -> None:
     volume = desired_volume(CACHE, group({"hostPath": {"path": "/data", "type": "Directory"}}), "team-a")
     assert volume.spec["hostPath"] == {"path": f"/data/{names.storage_key(URI)}", "type": "Directory"}
     assert "local" not in volume.spec
+    # The kubelet mounts no host path that has any.
+    assert "mountOptions" not in volume.spec
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [([], ["ro"]), (["noatime"], ["noatime", "ro"]), (["rw"], ["ro"]), (["ro", "noatime"], ["noatime", "ro"])],
+)
+def test_a_volume_is_mounted_read_only_whatever_a_pod_asks_for(given: list[str], wanted: list[str]) -> None:
+    volume = desired_volume(CACHE, group({"local": {"path": "/data"}, "mountOptions": given}), "team-a")
+    assert volume.spec["mountOptions"] == wanted
 
 
 def test_the_claim_names_its_volume_and_takes_its_class() -> None:

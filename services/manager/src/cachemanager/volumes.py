@@ -108,6 +108,11 @@ def desired_volume(cache: AnyCache, group: LocalModelNodeGroup, namespace: str) 
             "name": names.claim_name(cache.name, group.name),
         },
     }
+    if source == "local":
+        # Namespaces share the copy, and no access mode keeps a kubelet from mounting it for writing; a host path has no
+        # options.
+        options = [option for option in given.get("mountOptions") or () if option not in ("ro", "rw")]
+        spec["mountOptions"] = [*options, "ro"]
     name = names.volume_name(cache.name, group.name, namespace)
     return PersistentVolume(metadata=_metadata(cache, group.name, name=name), spec=spec)
 

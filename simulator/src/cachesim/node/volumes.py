@@ -40,7 +40,8 @@ class VolumeMounter:
             claim = volume.persistent_volume_claim
             persistent = await self._volume_of(claim.claim_name, pod.namespace)
             path = await self._persistent_path(persistent)
-            return MountedVolume(path=path, read_only=claim.read_only)
+            read_only = "ro" in (persistent.spec.get("mountOptions") or ())
+            return MountedVolume(path=path, read_only=claim.read_only or read_only)
         if volume.host_path is not None:
             return MountedVolume(path=await self._host_path(volume.host_path.path, volume.host_path.type))
         if volume.empty_dir is not None:

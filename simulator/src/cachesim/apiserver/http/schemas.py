@@ -128,6 +128,7 @@ BUILTIN_SCHEMAS: dict[str, JsonObject] = {
             accessModes=_list("How it can be mounted."),
             persistentVolumeReclaimPolicy=_text("What happens when its claim goes: Retain or Delete."),
             storageClassName=_text("The class that it belongs to."),
+            mountOptions=_list("How the kubelet mounts it: ro and others."),
             claimRef=_object("The claim that it is for."),
             local=_object("A path on one node.", path=_text("The path.")),
             hostPath=_object("A path on whichever node.", path=_text("The path.")),
