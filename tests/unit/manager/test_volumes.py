@@ -108,8 +108,14 @@ def test_a_cluster_cache_owns_both() -> None:
         assert [one.uid for one in made.metadata.owner_references] == ["cache-uid"]
 
 
-def test_what_is_missing_is_created() -> None:
-    assert plan(None, claim=False) == [CreateVolume, CreateClaim]
+@pytest.mark.parametrize(
+    ("phase", "made"),
+    [(None, [CreateVolume]), ("Pending", []), ("Available", [CreateClaim]), ("Released", [DeleteVolume])],
+)
+def test_a_claim_is_made_once_kubernetes_knows_its_volume(phase: str | None, made: list[type]) -> None:
+    volume = desired_volume(CACHE, group(), "team-a")
+    present = None if phase is None else msgspec.structs.replace(volume, status=VolumeStatus(phase=phase))
+    assert plan(present, claim=False) == made
 
 
 def test_what_is_right_is_left_alone() -> None:

@@ -225,14 +225,20 @@ def _plan_pair(
     if outdated and in_use:
         problem = f"volume {wanted_volume.name}: {outdated}, and pods still use claim {claim_text(wanted_claim)}"
         return VolumePlan(problems=(problem,))
+    settled = False
     if volume is None:
         actions.append(CreateVolume(volume=wanted_volume, reason="a service or pod needs it"))
     elif not volume.being_deleted:
         reason = outdated or volume_stranded(volume, claim)
         if reason:
             actions.append(DeleteVolume(volume=volume, reason=reason))
+        else:
+            settled = volume.status.phase != "Pending"
     if claim is None:
-        actions.append(CreateClaim(claim=wanted_claim, reason="a service or pod needs it"))
+        # Kubernetes' controller binds a claim when it meets it, if it knows the volume by then; else it comes back to
+        # the claim after 15 s, and a pod waits. The volume's phase is that controller's own word.
+        if settled:
+            actions.append(CreateClaim(claim=wanted_claim, reason="a service or pod needs it"))
     elif not claim.being_deleted:
         phase = claim.status.get("phase")
         orphaned = owned_by_another(claim, wanted_claim)
