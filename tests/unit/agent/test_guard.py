@@ -25,6 +25,23 @@ def test_a_model_that_never_comes_is_said_in_one_line(tmp_path: Path, capsys: py
     assert "kubectl describe localmodelnode" in message
 
 
+def test_a_folder_that_the_model_lacks_is_named_with_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("v1", "v2"):
+        (tmp_path / name).mkdir()
+    assert main(["--path", str(tmp_path), "--folder", "v2", "--folder=v3/deep"]) == 1
+    assert capsys.readouterr().err == "the model has no v3/deep; it has v1, v2: see the storageUri of the service\n"
+    assert main(["--path", str(tmp_path), "--folder", "v1", "--folder", "v2"]) == 0
+
+
+def test_a_long_list_of_names_is_cut_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(30):
+        (tmp_path / f"file-{number:02}").touch()
+    assert main(["--path", str(tmp_path), "--folder", "v1"]) == 1
+    assert "file-09, ...: see" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [[], ["--path"], ["--timeout-seconds", "x", "--path", "y"], ["--nonsense", "1"]])
 def test_a_wrong_command_line_is_refused(arguments: list[str]) -> None:
     assert main(arguments) == 2

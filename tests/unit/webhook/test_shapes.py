@@ -181,6 +181,21 @@ def test_the_guard_waits_for_the_copy(admitted: Any) -> None:
     assert guard["volumeMounts"] == [{"name": "localmodel-cache", "mountPath": "/localmodel", "readOnly": True}]
 
 
+@pytest.mark.parametrize("pod", [annotated_pod(f"{IRIS}/v1/"), downloading_pod((f"{IRIS}/v1", MODELS))])
+def test_the_guard_looks_for_the_folder_that_is_mounted(admitted: Any, pod: dict[str, Any]) -> None:
+    done = admitted(pod)
+    command = done.container("localmodel-guard")["command"]
+    assert command == ["cacheagent", "wait", "--path", f"/localmodel/models/{KEY}", "--folder", "v1"]
+    assert admitted(run_kserve_mutator(done.pod)).init_names == ["localmodel-guard"]
+
+
+def test_a_guard_that_waits_for_the_model_is_enough_for_whatever_folder(admitted: Any) -> None:
+    pod = admitted(downloading_pod()).pod
+    mount = {"name": "localmodel-cache", "mountPath": "/sidecar", "subPath": f"models/{KEY}/v1"}
+    pod["spec"]["containers"].append({"name": "sidecar", "image": "sidecar", "volumeMounts": [mount]})
+    assert admitted(pod).init_names == ["localmodel-guard"]
+
+
 def test_the_guard_takes_the_place_of_the_download(admitted: Any) -> None:
     pod = downloading_pod()
     pod["spec"]["initContainers"] = [{"name": "before"}, *pod["spec"]["initContainers"], {"name": "after"}]

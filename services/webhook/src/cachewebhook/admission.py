@@ -22,7 +22,7 @@ from cachecore.resources.meta import JsonObject
 from cachecore.scheduling import pod_allows
 from cachewebhook.catalog import Catalog, Claim
 from cachewebhook.json_patch import json_patch
-from cachewebhook.pod_edit import Placement, PodEdit
+from cachewebhook.pod_edit import CLAIM_SCHEME, Placement, PodEdit
 from cachewebhook.pod_shape import (
     STORAGE_CONTAINER_ANNOTATION,
     Download,
@@ -30,8 +30,6 @@ from cachewebhook.pod_shape import (
     path_below,
     read_shape,
 )
-
-_CLAIM_SCHEME = "pvc://"
 
 
 class Reason(enum.StrEnum):
@@ -190,8 +188,8 @@ def _mounted_claims(edit: PodEdit, choice: _Choice) -> tuple[list[Claim], set[st
 
 def _redirect(edit: PodEdit, shape: PodShape, choice: _Choice, misses: list[_Miss]) -> list[Claim]:
     """Before KServe's mutator: give it a claim to mount instead of a URI to download."""
-    if shape.source_uri.startswith(_CLAIM_SCHEME):
-        claim_name, _, path = shape.source_uri.removeprefix(_CLAIM_SCHEME).partition("/")
+    if shape.source_uri.startswith(CLAIM_SCHEME):
+        claim_name, _, path = shape.source_uri.removeprefix(CLAIM_SCHEME).partition("/")
         claim = choice.known(claim_name)
         return [] if claim is None or path_below(path.rstrip("/"), claim.model_path) is None else [claim]
     if shape.assigned_claim:
@@ -204,7 +202,7 @@ def _redirect(edit: PodEdit, shape: PodShape, choice: _Choice, misses: list[_Mis
         misses.append(_Miss(Reason.UNSUITABLE_POD, shape.objection))
         return []
     edit.annotations[STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION] = (
-        f"{_CLAIM_SCHEME}{placement.claim.name}/{placement.path}"
+        f"{CLAIM_SCHEME}{placement.claim.name}/{placement.path}"
     )
     # It names a container that downloads; KServe refuses a pod whose container can't download a claim.
     edit.annotations.pop(STORAGE_CONTAINER_ANNOTATION, None)

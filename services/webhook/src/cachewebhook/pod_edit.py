@@ -15,12 +15,14 @@ from cachecore.names import (
     POD_KEY_LABEL,
     POD_KEYS_ANNOTATION,
     STORAGE_INITIALIZER_CONTAINER,
+    STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION,
     node_ready_label,
 )
 from cachecore.resources.meta import JsonObject
 from cachewebhook.catalog import Claim
 from cachewebhook.pod_shape import Download, path_below
 
+CLAIM_SCHEME = "pvc://"
 GUARD_MOUNT_PATH = "/localmodel"
 
 
@@ -145,15 +147,27 @@ class PodEdit:
         self.containers = [_with_mounts(container, sealed) for container in self.containers]
         self.init_containers = [_with_mounts(container, sealed) for container in self.init_containers]
 
+    def folders_of(self, claim: Claim) -> list[str]:
+        """What of the model, below its folder, the pod mounts, or will when KServe has seen it."""
+        volumes = [volume for volume, claim_name in self.claim_volumes() if claim_name == claim.name]
+        paths = [mount.get("subPath") or "" for volume in volumes for mount in self.mounts(volume)]
+        uri = self.annotations.get(STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION) or ""
+        paths.append(path_below(uri, f"{CLAIM_SCHEME}{claim.name}") or "")
+        folders = {path_below(path.strip("/"), claim.model_path) for path in paths}
+        return sorted(folder for folder in folders if folder)
+
     def guard(self, claim: Claim, image: str, *, position: int) -> bool:
         """Hold the pod until the copy is there: an init container that waits for it. Whether there was none yet."""
         command = ["cacheagent", "wait", "--path", f"{GUARD_MOUNT_PATH}/{claim.model_path}"]
         names = [container.get("name", "") for container in self.init_containers]
         if any(
-            container.get("name", "").startswith(GUARD_CONTAINER) and container.get("command") == command
+            container.get("name", "").startswith(GUARD_CONTAINER)
+            and (container.get("command") or [])[: len(command)] == command
             for container in self.init_containers
         ):
             return False
+        for folder in self.folders_of(claim):
+            command += ["--folder", folder]
         candidates = (GUARD_CONTAINER, *(f"{GUARD_CONTAINER}-{number}" for number in range(1, len(names) + 2)))
         name = next(name for name in candidates if name not in names)
         volume = self.volume_of(claim)
