@@ -1,0 +1,1 @@
+"""The pods of the benchmark of pod starts."""
