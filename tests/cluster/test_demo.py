@@ -67,6 +67,6 @@ def test_a_demo_that_is_interrupted_takes_away_what_it_brought(cluster: RealClus
     demo = (sys.executable, "-m", "cachesim.cli", "demo", *kubeconfig)
     with pytest.raises(CommandFailed, match=r"ended with 130"):
         # Its namespace is there by then, and most of its pods are not.
-        cluster.run(run("timeout", "--signal=INT", "12", *demo), STORY_SECONDS)
+        cluster.run(run("timeout", "--preserve-status", "--signal=INT", "6", *demo), STORY_SECONDS)
     assert not [name for name in objects(cluster) - before if SYSTEM in name]
     assert objects(cluster) == before
