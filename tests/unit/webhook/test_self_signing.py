@@ -137,6 +137,41 @@ def test_an_old_certificate_is_renewed_under_the_same_authority(scene: Scene) ->
     assert told[0].certificate != told[1].certificate
 
 
+def test_a_new_authority_is_trusted_before_it_is_used_and_beside_the_former(scene: Scene) -> None:
+    (first, told_first), (second, told_second) = scene.replica(), scene.replica()
+    seen: list[tuple[float, int]] = []
+
+    async def main() -> None:
+        await first.refresh()
+        await second.refresh()
+        await scene.runtime.sleep(3300 * DAY)
+        renewal = scene.runtime.spawn(first.refresh(), name="first")
+        await scene.runtime.sleep(1)
+        seen.append((len(told_first), len(authorities(scene))))
+        await renewal.join()
+        await second.refresh()
+
+    scene.runtime.run(main(), timeout_seconds=None)
+    assert seen == [(1, 2)]
+    assert told_first == told_second
+    (old, new), trusted = told_first, authorities(scene)
+    assert trusted == x509.load_pem_x509_certificates(new.authority)
+    for shown, authority in zip((new, old), trusted, strict=True):
+        x509.load_pem_x509_certificate(shown.certificate).verify_directly_issued_by(authority)
+
+
+def test_an_authority_that_has_ended_is_trusted_no_more() -> None:
+    old = make_certificates(NAMES, now=0.0)
+    new = make_certificates(NAMES, now=3651 * DAY, former=old.authority)
+    assert len(x509.load_pem_x509_certificates(new.authority)) == 1
+
+
+def authorities(scene: Scene) -> list[x509.Certificate]:
+    """Those that the API server trusts for pods."""
+    [bundle] = set(scene.bundles(MutatingWebhookConfiguration))
+    return x509.load_pem_x509_certificates(base64.b64decode(bundle))
+
+
 def test_a_secret_that_holds_something_else_is_filled(scene: Scene) -> None:
     scene.cluster.add(Secret(metadata=ObjectMeta(name="tls", namespace=NAMESPACE), data={"tls.crt": "?"}))
     signing, told = scene.replica()

@@ -20,7 +20,10 @@ _RENEWED_BEFORE_END = datetime.timedelta(days=30)
 
 
 class Certificates(msgspec.Struct, frozen=True, kw_only=True):
-    """All in PEM. The authority's key is kept, so that a renewed certificate needs no new trust."""
+    """All in PEM. The authority's key is kept, so that a renewed certificate needs no new trust.
+
+    `authority` may be followed by former ones, whose certificates are to be trusted as long as they are valid.
+    """
 
     authority: bytes
     authority_key: bytes
@@ -31,8 +34,11 @@ class Certificates(msgspec.Struct, frozen=True, kw_only=True):
         return "Certificates(...)"
 
 
-def make_certificates(names: tuple[str, ...], *, now: float) -> Certificates:
-    """A new authority and a server certificate for `names` (DNS names or IP addresses)."""
+def make_certificates(names: tuple[str, ...], *, now: float, former: bytes = b"") -> Certificates:
+    """A new authority and a server certificate for `names` (DNS names or IP addresses).
+
+    `former` are authorities that may still be met: those that are valid now are kept behind the new one.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localmodel webhook authority")])
     authority = (
@@ -42,16 +48,17 @@ def make_certificates(names: tuple[str, ...], *, now: float) -> Certificates:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return _signed(names, authority, key, now)
+    valid = [one for one in _authorities(former) if one.not_valid_after_utc > _moment(now)]
+    return _signed(names, [authority, *valid], key, now)
 
 
 def renewed(old: Certificates, names: tuple[str, ...], *, now: float) -> Certificates:
     """A new server certificate of the same authority."""
-    authority = x509.load_pem_x509_certificate(old.authority)
+    authorities = _authorities(old.authority)
     key = serialization.load_pem_private_key(old.authority_key, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise InvalidInput("the authority's key is of another kind than this webhook makes: delete its secret")
-    return _signed(names, authority, key, now)
+    return _signed(names, authorities, key, now)
 
 
 def needs_renewal(certificates: Certificates, names: tuple[str, ...], *, now: float) -> bool:
@@ -68,21 +75,29 @@ def needs_renewal(certificates: Certificates, names: tuple[str, ...], *, now: fl
 
 def authority_needs_renewal(certificates: Certificates, *, now: float) -> bool:
     """Whether the authority can't sign another certificate that lasts, or can't be read."""
-    try:
-        authority = x509.load_pem_x509_certificate(certificates.authority)
-    except ValueError:
+    authorities = _authorities(certificates.authority)
+    if not authorities:
         return True
-    return authority.not_valid_after_utc - _moment(now) < _SERVER_VALID
+    return authorities[0].not_valid_after_utc - _moment(now) < _SERVER_VALID
+
+
+def _authorities(bundle: bytes) -> list[x509.Certificate]:
+    """None where there is something else in it."""
+    try:
+        return x509.load_pem_x509_certificates(bundle)
+    except ValueError:
+        return []
 
 
 def _signed(
-    names: tuple[str, ...], authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey, now: float
+    names: tuple[str, ...], authorities: list[x509.Certificate], authority_key: ec.EllipticCurvePrivateKey, now: float
 ) -> Certificates:
+    """By the first of the authorities."""
     key = ec.generate_private_key(ec.SECP256R1())
     # A common name has 64 characters at most, and clients read only the alternative names.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     certificate = (
-        _builder(subject, authority.subject, key.public_key(), now, _SERVER_VALID)
+        _builder(subject, authorities[0].subject, key.public_key(), now, _SERVER_VALID)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -91,7 +106,7 @@ def _signed(
         .sign(authority_key, hashes.SHA256())
     )
     return Certificates(
-        authority=authority.public_bytes(serialization.Encoding.PEM),
+        authority=b"".join(one.public_bytes(serialization.Encoding.PEM) for one in authorities),
         authority_key=_key_pem(authority_key),
         certificate=certificate.public_bytes(serialization.Encoding.PEM),
         private_key=_key_pem(key),

@@ -1,7 +1,8 @@
 """Without cert-manager: the webhook makes its certificates, shares them among its replicas, and asks to be trusted.
 
 They live in a Secret, which the first replica makes. Each replica sees to it that the webhook configurations trust the
-authority, again whenever somebody has applied them anew.
+authority, again whenever somebody has applied them anew. A new authority is trusted first and used then, and the one
+before it is trusted as long as it is valid: another replica may show its certificate for a while.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _GROUP = "admissionregistration.k8s.io"
 _FIELDS = {"certificate": "tls.crt", "private_key": "tls.key", "authority": "ca.crt", "authority_key": "ca.key"}
 _ATTEMPTS = 5
 _FIRST_RETRY_SECONDS = 1.0
+# After so long every API server has heard of a new authority.
+_TRUSTED_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -110,12 +113,20 @@ class SelfSigning:
 
     async def refresh(self) -> None:
         """One turn. Raises `ApiError`."""
-        certificates = await self._certificates()
-        if certificates != self._current:
-            self._current = certificates
-            self._on_change(certificates)
+        certificates, shown = await self._certificates(), self._current
+        if shown is None:
+            self._serve(certificates)
         await self._trust(MutatingWebhookConfiguration, certificates.authority)
         await self._trust(ValidatingWebhookConfiguration, certificates.authority)
+        if shown is not None and certificates != shown:
+            if certificates.authority != shown.authority:
+                # What is shown meanwhile is trusted still: the former authority is in the bundle.
+                await self._runtime.sleep(_TRUSTED_SECONDS)
+            self._serve(certificates)
+
+    def _serve(self, certificates: Certificates) -> None:
+        self._current = certificates
+        self._on_change(certificates)
 
     async def _certificates(self) -> Certificates:
         """Those of the Secret, made or renewed when it is time; the replica that comes first wins."""
@@ -153,7 +164,7 @@ class SelfSigning:
     def _freshened(self, held: Certificates | None) -> Certificates:
         now = self._runtime.now()
         if held is None or authority_needs_renewal(held, now=now):
-            return make_certificates(self._names, now=now)
+            return make_certificates(self._names, now=now, former=b"" if held is None else held.authority)
         if needs_renewal(held, self._names, now=now):
             return renewed(held, self._names, now=now)
         return held
