@@ -80,7 +80,7 @@ class SelfSigning:
         secret: str,
         configuration: str,
         on_change: Callable[[Certificates], None],
-        period_seconds: float = 60.0,
+        period_seconds: float = 30.0,
     ) -> None:
         self._runtime = runtime
         self._client = client
