@@ -12,21 +12,24 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from cachecore.errors import NotFound
+from cachecore.errors import ApiError, NotFound
 from cachesim.apiserver.builtin import SERVICE
 from cachesim.apiserver.verbs import RawVerbs
 
 _DOMAIN = dns.name.from_text("svc.cluster.local.")
 _VALID_SECONDS = 5
+# Resolvers ask again after five.
+_ANSWER_SECONDS = 1.0
 
 
 class ServiceNames(asyncio.DatagramProtocol):
-    """Answers queries by what the API server says at that moment."""
+    """Answers queries by what the API server says at that moment, or by what it said last, while it does not answer."""
 
     def __init__(self, verbs: RawVerbs) -> None:
         self._verbs = verbs
         self._transport: asyncio.DatagramTransport | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._known: dict[tuple[str, str], str] = {}
 
     async def listen(self, address: str, port: int = 53) -> None:
         loop = asyncio.get_running_loop()
@@ -63,8 +66,13 @@ class ServiceNames(asyncio.DatagramProtocol):
             return ""
         service, namespace = (label.decode() for label in name.labels[:2])
         try:
-            found = await self._verbs.get(SERVICE, service, namespace=namespace)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                found = await self._verbs.get(SERVICE, service, namespace=namespace)
         except NotFound:
             return ""
+        except (ApiError, TimeoutError):
+            # As a real cluster's DNS does, which keeps what it has seen.
+            return self._known.get((namespace, service), "")
         address = found["spec"].get("clusterIP", "")
-        return "" if address == "None" else str(address)
+        self._known[namespace, service] = "" if address == "None" else str(address)
+        return self._known[namespace, service]
