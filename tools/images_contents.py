@@ -76,6 +76,19 @@ def check_python(
         raise ImageError(f"the images are made of wheels for CPython 3.11, and this is {running}: use a .venv of 3.11")
 
 
+def missing() -> list[str]:
+    """What this machine lacks to make images; empty: nothing."""
+    lacks = []
+    try:
+        check_python()
+    except ImageError as error:
+        lacks.append(str(error))
+    tools = [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]
+    if tools:
+        lacks.append(f"Debian, whose packages the images have ({' and '.join(tools)} are not here)")
+    return lacks
+
+
 def architecture() -> str:
     """Debian's name for it, which is OCI's too (amd64, arm64)."""
     return run("dpkg", "--print-architecture").strip()

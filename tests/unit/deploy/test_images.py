@@ -351,3 +351,16 @@ def test_an_unknown_image_is_refused(
     with pytest.raises(SystemExit):
         images.main()
     assert "no image is named 'guard'; there are manager, agent, webhook" in capsys.readouterr().err
+
+
+def test_what_a_machine_lacks_for_images_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(images_contents, "check_python", refuse)
+    assert images_contents.missing() == [
+        "this is CPython 3.13",
+        "Debian, whose packages the images have (apt-get and dpkg-deb are not here)",
+    ]
+
+
+def refuse() -> None:
+    raise ImageError("this is CPython 3.13")
