@@ -61,14 +61,11 @@ def cache(scene: Scene, model: Model, *, copies: int | None = None) -> JsonObjec
 
 def pod(scene: Scene, name: str, model: Model, environment: tuple[EnvVar, ...]) -> Pod:
     """A serving pod as KServe makes it, with its storage initializer: the same with the cache and without."""
-    images = scene.images
-    server = Container(
-        name=SERVING_CONTAINER,
-        image=images.serving_image,
-        command=images.serving_command,
-        args=("--model_dir=/mnt/models",),
+    spec = PodSpec(
+        service_account_name=scene.service_account,
+        containers=(_server(scene),),
+        termination_grace_period_seconds=5,
     )
-    spec = PodSpec(service_account_name=scene.service_account, containers=(server,), termination_grace_period_seconds=5)
     return Pod(
         metadata=ObjectMeta(
             name=name,
@@ -76,12 +73,24 @@ def pod(scene: Scene, name: str, model: Model, environment: tuple[EnvVar, ...]) 
             labels={"app": name, INFERENCE_SERVICE_LABEL: name},
             annotations={STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION: model.uri},
         ),
-        spec=with_storage_initializer(spec, model.uri, environment, images),
+        spec=with_storage_initializer(spec, model.uri, environment, scene.images),
+    )
+
+
+def _server(scene: Scene) -> Container:
+    return Container(
+        name=SERVING_CONTAINER,
+        image=scene.images.serving_image,
+        command=scene.images.serving_command,
+        args=("--model_dir=/mnt/models",),
     )
 
 
 def inference_service(scene: Scene, model: Model, replicas: int) -> JsonObject:
-    """A service that a model owner would deploy, with nothing about caches in it."""
+    """A service that a model owner would deploy, with nothing about caches in it.
+
+    It names its container, since whoever deployed the stand-in for KServe may have its images elsewhere.
+    """
     return {
         "apiVersion": f"{GROUP}/v1beta1",
         "kind": "InferenceService",
@@ -91,6 +100,7 @@ def inference_service(scene: Scene, model: Model, replicas: int) -> JsonObject:
                 "minReplicas": replicas,
                 "serviceAccountName": scene.service_account,
                 "model": {"modelFormat": {"name": "huggingface"}, "storageUri": model.uri},
+                "containers": [msgspec.json.decode(msgspec.json.encode(_server(scene)))],
             }
         },
     }
