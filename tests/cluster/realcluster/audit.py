@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from realcluster.deployment import SYSTEM, Deployment
@@ -18,16 +19,23 @@ _STAGES = ("ResponseStarted", "ResponseComplete")
 
 
 def requests(deployed: Deployment, *, by_others: bool = False) -> Iterator[dict[str, Any]]:
-    """Those that our parts have made so far; or those that somebody else has made with a token of theirs."""
+    """Those that our parts have made so far; or those that somebody else has made with a token of theirs.
+
+    Not those of an earlier deployment, whose rights went before its pods.
+    """
     for line in deployed.cluster.plane.files.audit_log.read_text().splitlines():
         event = json.loads(line)
         # Of a request with a token that is void, the log knows no user.
         account = event["user"].get("username", "")
-        if account.startswith(PREFIX) and event["stage"] in _STAGES:
+        if account.startswith(PREFIX) and event["stage"] in _STAGES and _when(event) >= deployed.began:
             # Each part says its account's name as its user agent's.
             ours = event.get("userAgent", "").partition("/")[0] == account.removeprefix(PREFIX)
             if ours is not by_others:
                 yield event
+
+
+def _when(event: dict[str, Any]) -> float:
+    return datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
 
 
 def used(deployed: Deployment) -> dict[str, set[Right]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 from realcluster.cluster import RealCluster
@@ -19,7 +20,12 @@ _WORKLOADS = (
 
 
 class Deployment:
-    """localmodel on the cluster, from deploy/overlays/demo; the story's objects are there."""
+    """localmodel on the cluster, from deploy/overlays/demo; the story's objects are there.
+
+    `began` is when it was begun to install, in Unix seconds.
+    """
+
+    began: float
 
     def __init__(self, cluster: RealCluster) -> None:
         self.cluster = cluster
@@ -28,6 +34,7 @@ class Deployment:
         return self.cluster.run(self.cluster.kubectl(*arguments, given=given)).strip()
 
     def install(self) -> None:
+        self.began = time.time()
         self.kubectl("apply", "--server-side", "-k", str(OVERLAY))
         for namespace, name in _WORKLOADS:
             self.kubectl("-n", namespace, "rollout", "status", name, "--timeout=90s")

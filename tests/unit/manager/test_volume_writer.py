@@ -21,7 +21,7 @@ from cachecore.resources.meta import ObjectMeta
 from cachecore.resources.serving import LocalModelCache, LocalModelCacheSpec
 from cachecore.testing import FakeCluster, VirtualRuntime
 from cachemanager.volume_writer import VolumeWriter
-from cachemanager.volumes import DeleteClaim
+from cachemanager.volumes import CreateClaim, CreateVolume, DeleteClaim
 
 URI = "s3://models/iris"
 CACHE = LocalModelCache(
@@ -92,3 +92,17 @@ def test_with_its_cache_a_claim_goes_in_any_case(desk: _Desk) -> None:
     desk.start_pod()
     desk.delete_claim(cache=None)
     assert not desk.claim_is_there()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_claim_is_made_with_its_volume_only_where_that_name_is_taken(desk: _Desk, taken: bool) -> None:
+    """Kubernetes binds a claim at once if it knows the volume by then; one that is taken has to be told of."""
+    volume = PersistentVolume(metadata=ObjectMeta(name="iris-workers-team-b"))
+    if taken:
+        desk.runtime.run(desk.cluster.create(volume))
+    metadata = ObjectMeta(name="iris-workers", namespace="team-b")
+    claim = PersistentVolumeClaim(metadata=metadata, spec={"volumeName": volume.name})
+    reason = "a service needs it"
+    actions = (CreateVolume(volume=volume, reason=reason), CreateClaim(claim=claim, reason=reason))
+    desk.runtime.run(desk.writer.apply(actions, CACHE))
+    assert (desk.cluster.peek(PersistentVolumeClaim, "iris-workers", "team-b") is not None) is taken

@@ -110,7 +110,7 @@ def test_a_cluster_cache_owns_both() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "made"),
-    [(None, [CreateVolume]), ("Pending", []), ("Available", [CreateClaim]), ("Released", [DeleteVolume])],
+    [(None, [CreateVolume, CreateClaim]), ("Pending", []), ("Available", [CreateClaim]), ("Released", [DeleteVolume])],
 )
 def test_a_claim_is_made_once_kubernetes_knows_its_volume(phase: str | None, made: list[type]) -> None:
     volume = desired_volume(CACHE, group(), "team-a")

@@ -54,9 +54,15 @@ class VolumeWriter:
     async def apply(self, actions: Iterable[VolumeAction], cache: AnyCache | None = None) -> tuple[str, ...]:
         """Do it; answers what the API server refused. Raises only what a retry may mend."""
         problems: list[str] = []
+        made: set[str] = set()
         for action in actions:
+            if isinstance(action, CreateClaim) and action.claim.spec.get("volumeName") in made:
+                # Kubernetes does not know the volume yet; the event that it does comes.
+                continue
             try:
                 await self._apply(action, cache)
+                if isinstance(action, CreateVolume):
+                    made.add(action.volume.name)
             except (ApiUnavailable, TooManyRequests):
                 raise
             except (Conflict, NotFound) as error:

@@ -225,7 +225,7 @@ def _plan_pair(
     if outdated and in_use:
         problem = f"volume {wanted_volume.name}: {outdated}, and pods still use claim {claim_text(wanted_claim)}"
         return VolumePlan(problems=(problem,))
-    settled = False
+    settled = volume is None
     if volume is None:
         actions.append(CreateVolume(volume=wanted_volume, reason="a service or pod needs it"))
     elif not volume.being_deleted:
@@ -236,7 +236,8 @@ def _plan_pair(
             settled = volume.status.phase != "Pending"
     if claim is None:
         # Kubernetes' controller binds a claim when it meets it, if it knows the volume by then; else it comes back to
-        # the claim after 15 s, and a pod waits. The volume's phase is that controller's own word.
+        # the claim after 15 s, and a pod waits. The volume's phase is that controller's own word. Where the volume is
+        # only made now, `VolumeWriter` leaves the claim for later; where its name is taken, the claim's may be too.
         if settled:
             actions.append(CreateClaim(claim=wanted_claim, reason="a service or pod needs it"))
     elif not claim.being_deleted:
