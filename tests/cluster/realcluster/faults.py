@@ -93,8 +93,10 @@ class FaultField:
         service = ("-n", DEMO, "patch", "inferenceservice/assistant", "--type=merge", f"--patch={json.dumps(place)}")
         self.deployed.kubectl(*service)
         self.seed()
-        copy = published(disk_of(self.cluster.nodes[self.safe_node]), self._model("assistant", 0).key)
-        size = 0 if copy is None else size_bytes(copy)
+        # After an earlier story it comes anew.
+        disk, key = disk_of(self.cluster.nodes[self.safe_node]), self._model("assistant", 0).key
+        until(lambda: expect(published(disk, key), "there is no copy of the model"))
+        size = size_bytes(published(disk, key) or frozenset())
         self.assistant, self.story = self._model("assistant", size), self._model("story", size)
         until(lambda: self.whole(self.assistant))
         until(lambda: self.reads(self.assistant))

@@ -21,7 +21,7 @@ import msgspec
 
 from cachecore.errors import LocalModelError
 from cachecore.names import storage_key
-from cachecore.store.layout import PRIVATE_DIRECTORY, is_key, published_path
+from cachecore.store.layout import LEGACY_PATH, PRIVATE_DIRECTORY, is_key, published_path
 from cachesim.apiserver.resources import ResourceType
 from realcluster.cluster import RealCluster
 from realcluster.node import RealNode
@@ -117,7 +117,7 @@ def look_at(disk: Path, models: tuple[Model, ...]) -> Look:
     return Look(
         copies={model.key: published(disk, model.key) for model in models},
         allocated_bytes=allocated_bytes(disk),
-        strangers=tuple(name for name in names if name != PRIVATE_DIRECTORY and not is_key(name)),
+        strangers=tuple(name for name in names if name not in (PRIVATE_DIRECTORY, LEGACY_PATH) and not is_key(name)),
     )
 
 
@@ -151,7 +151,7 @@ class SafetyWatch:
         self._thread.join()
 
     def check(self) -> None:
-        assert list(self._broken) == []
+        assert not self._broken, "; ".join(self._broken)
         # One that is too slow to look proves nothing; one that died has looked before.
         assert self._thread.is_alive()
         assert self.looks > 0
