@@ -12,6 +12,7 @@ from cachecore.names import INFERENCE_SERVICE_LABEL, STORAGE_CONFIG_SECRET, SYST
 from cachecore.resources.meta import JsonObject
 from cachesim.demo.kubectl import Kubectl, KubectlFailed
 from cachesim.demo.s3_pod import build_parser
+from cachesim.localcluster.objects import storage_entry
 from cachesim.localcluster.s3 import LocalS3
 
 NAMESPACE = "localmodel-demo"
@@ -164,14 +165,7 @@ class DemoDeployment:
 
     async def _add_storage_entry(self) -> None:
         """Beside the entries that are somebody's, which an apply of this one leaves alone."""
-        s3 = await self.s3()
-        entry = {
-            "type": "s3",
-            "access_key_id": s3.access_key,
-            "secret_access_key": s3.secret_key,
-            "endpoint_url": s3.endpoint_url,
-            "region": s3.region,
-        }
+        entry = storage_entry(await self.s3())
         metadata = {"name": STORAGE_CONFIG_SECRET, "namespace": SYSTEM_NAMESPACE}
         await self._apply({"kind": "Secret", "metadata": metadata, "stringData": {STORAGE_KEY: json.dumps(entry)}})
 

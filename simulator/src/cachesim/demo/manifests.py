@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from cachecore.names import INFERENCE_SERVICE_LABEL, STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION
-from cachecore.resources.core import Container, EnvVar, Pod, PodSpec
+from cachecore.resources.core import EnvVar, Pod, PodSpec
 from cachecore.resources.meta import JsonObject, ObjectMeta
 from cachecore.resources.serving import GROUP, VERSION, Eviction
 from cachesim.demo.models import Model
 from cachesim.demo.venue import Scene
-from cachesim.kserve.predictor import SERVING_CONTAINER, with_storage_initializer
+from cachesim.kserve.predictor import serving_container, with_storage_initializer
 
 SERVICE = "assistant"
 
@@ -63,7 +63,7 @@ def pod(scene: Scene, name: str, model: Model, environment: tuple[EnvVar, ...]) 
     """A serving pod as KServe makes it, with its storage initializer: the same with the cache and without."""
     spec = PodSpec(
         service_account_name=scene.service_account,
-        containers=(_server(scene),),
+        containers=(serving_container({}, scene.images),),
         termination_grace_period_seconds=5,
     )
     return Pod(
@@ -74,15 +74,6 @@ def pod(scene: Scene, name: str, model: Model, environment: tuple[EnvVar, ...]) 
             annotations={STORAGE_INITIALIZER_SOURCE_URI_ANNOTATION: model.uri},
         ),
         spec=with_storage_initializer(spec, model.uri, environment, scene.images),
-    )
-
-
-def _server(scene: Scene) -> Container:
-    return Container(
-        name=SERVING_CONTAINER,
-        image=scene.images.serving_image,
-        command=scene.images.serving_command,
-        args=("--model_dir=/mnt/models",),
     )
 
 
@@ -100,7 +91,7 @@ def inference_service(scene: Scene, model: Model, replicas: int) -> JsonObject:
                 "minReplicas": replicas,
                 "serviceAccountName": scene.service_account,
                 "model": {"modelFormat": {"name": "huggingface"}, "storageUri": model.uri},
-                "containers": [msgspec.json.decode(msgspec.json.encode(_server(scene)))],
+                "containers": [msgspec.json.decode(msgspec.json.encode(serving_container({}, scene.images)))],
             }
         },
     }

@@ -125,17 +125,18 @@ def with_storage_initializer(
 def _containers(predictor: JsonObject, model: JsonObject, options: KServeOptions) -> tuple[Container, ...]:
     """The predictor's own containers, or the one that a serving runtime would bring for the model."""
     own = msgspec.convert(predictor.get("containers") or [], tuple[Container, ...])
-    if own:
-        return own
-    return (
-        Container(
-            name=SERVING_CONTAINER,
-            image=options.serving_image,
-            command=options.serving_command,
-            args=(f"--model_dir={DEFAULT_MODEL_MOUNT_PATH}", *(model.get("args") or ())),
-            env=msgspec.convert(model.get("env") or [], tuple[EnvVar, ...]),
-            resources=dict(model.get("resources") or {}),
-        ),
+    return own or (serving_container(model, options),)
+
+
+def serving_container(model: JsonObject, options: KServeOptions) -> Container:
+    """What a serving runtime would bring for the model part of a predictor."""
+    return Container(
+        name=SERVING_CONTAINER,
+        image=options.serving_image,
+        command=options.serving_command,
+        args=(f"--model_dir={DEFAULT_MODEL_MOUNT_PATH}", *(model.get("args") or ())),
+        env=msgspec.convert(model.get("env") or [], tuple[EnvVar, ...]),
+        resources=dict(model.get("resources") or {}),
     )
 
 

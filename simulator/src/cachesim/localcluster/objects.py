@@ -57,6 +57,17 @@ def _configuration(way: str, webhook: JsonObject) -> JsonObject:
     }
 
 
+def storage_entry(s3: LocalS3) -> JsonObject:
+    """What an entry of the secret storage-config says of an S3."""
+    return {
+        "type": "s3",
+        "access_key_id": s3.access_key,
+        "secret_access_key": s3.secret_key,
+        "endpoint_url": s3.endpoint_url,
+        "region": s3.region,
+    }
+
+
 def credentials(s3: LocalS3, in_namespace: str) -> list[JsonObject]:
     """What lets the pods of a namespace read S3 by its default service account, and its caches by `storage.key`."""
     endpoint = s3.endpoint_url.partition("://")[2]
@@ -74,18 +85,11 @@ def credentials(s3: LocalS3, in_namespace: str) -> list[JsonObject]:
         },
         "stringData": {"AWS_ACCESS_KEY_ID": s3.access_key, "AWS_SECRET_ACCESS_KEY": s3.secret_key},
     }
-    entry = {
-        "type": "s3",
-        "access_key_id": s3.access_key,
-        "secret_access_key": s3.secret_key,
-        "endpoint_url": s3.endpoint_url,
-        "region": s3.region,
-    }
     storage_config = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": STORAGE_CONFIG_SECRET, "namespace": in_namespace},
-        "stringData": {STORAGE_KEY: msgspec.json.encode(entry).decode()},
+        "stringData": {STORAGE_KEY: msgspec.json.encode(storage_entry(s3)).decode()},
     }
     account = {
         "apiVersion": "v1",
